@@ -1,0 +1,126 @@
+/**
+ * Tokens: what issuers are trusted for, and what a verified token says.
+ *
+ * @module
+ */
+
+import type { JSONWebKeySet } from 'jose';
+import type { Actor, Claims, Grant, PeerIdentity } from '../call.js';
+import type { Denial } from '../errors.js';
+import type { Closeable } from '../lifecycle.js';
+
+/** A source of an issuer's public keys. */
+export interface JwksSource extends Closeable {
+  /** Waits for the first good key set; throws a `ConfigurationError` when there is none. */
+  ready(): Promise<void>;
+  /** The last good key set, or `null` when there is none that may still be used. */
+  current(): JSONWebKeySet | null;
+  /** Called after each change of the key set. */
+  onChange(listener: () => void): () => void;
+  /** A token named a key that is not in the set: the source may look again (with a cool-down of its own). */
+  refresh(): Promise<void>;
+}
+
+/** `at+jwt` (RFC 9068, bound by RFC 8705) or SPIRE's `jwt-svid`. */
+export type TokenProfile = 'at+jwt' | 'jwt-svid';
+
+/** Signature algorithms that may be chosen; `none` and HMAC cannot. */
+export type SignatureAlgorithm = 'ES256' | 'ES384' | 'ES512' | 'EdDSA' | 'Ed25519' | 'PS256' | 'PS384' | 'PS512' | 'RS256' | 'RS384' | 'RS512';
+
+/** What one issuer is trusted for. */
+export interface IssuerOptions {
+  /** Exact value of `iss`. */
+  readonly issuer: string;
+  /** A JWKS, or a source of one. */
+  readonly keys: JSONWebKeySet | JwksSource;
+  /** Default `at+jwt`. */
+  readonly profile?: TokenProfile;
+  /** Patterns of the subjects it may speak for. */
+  readonly subjects: readonly string[];
+  /** Patterns of the workloads that may appear in `act`. Default: nobody. */
+  readonly actors?: readonly string[];
+  /** The ceiling on what it may grant. */
+  readonly permits: readonly Grant[];
+  /** Where its tokens carry their rights. */
+  readonly grants: 'authorization_details' | ((claims: Claims) => readonly Grant[]);
+  /** Maps the subject of an issuer whose subjects are not SPIFFE IDs. */
+  readonly subject?: (claims: Claims) => string;
+  /** How its tokens are bound. `null` is allowed for `jwt-svid` only. Default `certificate`. */
+  readonly binding?: 'certificate' | null;
+  /** Greatest `exp - iat`. Default 300. */
+  readonly maxLifetimeSeconds?: number;
+  /** Default `['ES256', 'EdDSA']`. */
+  readonly algorithms?: readonly SignatureAlgorithm[];
+}
+
+/** A token whose signature and shape were verified, and which its issuer was entitled to issue. Nothing in it depends on the call. */
+export interface VerifiedToken {
+  readonly profile: TokenProfile;
+  readonly issuer: string;
+  /** On whose behalf (after the issuer's `subject` mapping). */
+  readonly subject: string;
+  readonly audience: string;
+  /** `jti`; `null` only in the `jwt-svid` profile. */
+  readonly id: string | null;
+  readonly keyId: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly issuedAt: number | null;
+  readonly notBefore: number | null;
+  readonly expiresAt: number;
+  /** `cnf.x5t#S256`; `null` only in the `jwt-svid` profile. */
+  readonly confirmation: string | null;
+  /** Outermost actor (who presents the token) first. */
+  readonly actors: readonly Actor[];
+  readonly clientId: string | null;
+  readonly transaction: string | null;
+  /** What the token grants, already intersected with the issuer's `permits`; `scope` values stand as grants without resources. */
+  readonly grants: readonly Grant[];
+  readonly claims: Claims;
+}
+
+/** Signature, shape and issuer bounds; remembers what it verified. */
+export interface TokenVerifier extends Closeable {
+  /** The remembered result for exactly this text, or `null`. Synchronous, no cryptography beyond one hash. */
+  recall(token: string): VerifiedToken | null;
+  /** Whether a remembered token may still be used: its key is still in the key set of its issuer. Constant time. */
+  current(token: VerifiedToken): boolean;
+  /**
+   * Verifies and remembers. Never throws: whatever goes wrong is a denial.
+   * @param owner whose quota of remembered tokens this counts against (the peer's SPIFFE ID)
+   */
+  verify(token: string, owner: string): Promise<VerifiedToken | Denial>;
+  /**
+   * Every check that depends on time, audience and connection: validity, lifetime in use, audience, binding to the
+   * peer's leaf, presenter. `null` when all pass. Pure and synchronous; it runs on each call.
+   */
+  check(token: VerifiedToken, peer: PeerIdentity, now: number): Denial | null;
+}
+
+/** Remembers single-use tokens. */
+export interface ReplayStore {
+  /**
+   * Claims `key` until `expiresAt` (milliseconds since the Unix epoch). `fresh`: it was not claimed before. `full`:
+   * it cannot be remembered, which refuses the call. A rejected promise refuses it too.
+   * @param owner whose quota this counts against
+   */
+  claim(key: string, expiresAt: number, owner: string): ClaimResult | Promise<ClaimResult>;
+}
+
+export type ClaimResult = 'fresh' | 'replayed' | 'full';
+
+/** What a client guard asks a token source for. */
+export interface TokenRequest {
+  /** The SPIFFE ID of the server, or the audience the caller named. */
+  readonly audience: string;
+  /** Full method, `/pkg.Service/Method`. */
+  readonly method: string;
+  /** The last token was refused: do not answer with the same one. */
+  readonly refresh: boolean;
+  /** The certificate the token must be bound to. */
+  readonly svid: { readonly spiffeId: string; readonly fingerprint: string };
+}
+
+/** Where a client guard gets its tokens. */
+export interface TokenSource {
+  getToken(request: TokenRequest): Promise<string>;
+}
