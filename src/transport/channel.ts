@@ -1,0 +1,119 @@
+/**
+ * Client channels by identity generation: a rotation opens a new connection with the new certificate, and lets what
+ * runs over the old one finish.
+ *
+ * @module
+ */
+
+import { constants } from 'node:crypto';
+import { createSecureContext, type DetailedPeerCertificate, type PeerCertificate } from 'node:tls';
+import * as grpc from '@grpc/grpc-js';
+import type { X509Context } from '../identity/types.js';
+import { type ChannelGeneration, GuardedClientCall } from './client-call.js';
+import { authoritiesPem } from './server-credentials.js';
+
+/** Decides about the server's certificate chain (DER, leaf first): what is wrong with it, or `null`. */
+export type ServerVerifier = (chain: readonly Uint8Array[]) => string | null;
+
+/**
+ * TLS 1.3 with our certificate, and a server known by its SPIFFE ID rather than by a DNS name. One object per
+ * generation and server: grpc-js pools connections by the identity of its parts.
+ */
+export function channelCredentials(context: X509Context, verify: ServerVerifier): grpc.ChannelCredentials {
+  const secureContext = createSecureContext({
+    cert: context.svid.certificatePem,
+    key: context.svid.privateKeyPem,
+    ca: authoritiesPem(context.bundles),
+    minVersion: 'TLSv1.3',
+    maxVersion: 'TLSv1.3',
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  });
+  return grpc.credentials.createFromSecureContext(secureContext, {
+    rejectUnauthorized: true,
+    checkServerIdentity: (_hostname, certificate) => {
+      const problem = verify(chainOf(certificate));
+      return problem === null ? undefined : new Error(problem);
+    },
+  });
+}
+
+function chainOf(certificate: PeerCertificate): Uint8Array[] {
+  const chain: Uint8Array[] = [];
+  const seen = new Set<string>();
+  let at: PeerCertificate | undefined = certificate;
+  while (at?.raw !== undefined && !seen.has(at.fingerprint256)) {
+    seen.add(at.fingerprint256);
+    chain.push(at.raw);
+    at = (at as Partial<DetailedPeerCertificate>).issuerCertificate;
+  }
+  return chain;
+}
+
+interface Watcher {
+  settle(error?: Error): void;
+}
+
+/** A `grpc.ChannelInterface` that can be moved to another generation under the feet of its clients. */
+export class GuardedChannel implements grpc.ChannelInterface {
+  #generation: ChannelGeneration;
+  #closed = false;
+  readonly #watchers = new Set<Watcher>();
+
+  constructor(first: ChannelGeneration) {
+    this.#generation = first;
+  }
+
+  /** Calls from now on use `next`; those that run over the generation before it finish there. */
+  rotate(next: ChannelGeneration): void {
+    const old = this.#generation;
+    this.#generation = next;
+    if (this.#closed) next.channel.close();
+    old.channel.close();
+    for (const watcher of [...this.#watchers]) watcher.settle();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#generation.channel.close();
+    for (const watcher of [...this.#watchers]) watcher.settle(new Error('The channel was closed.'));
+  }
+
+  getTarget(): string {
+    return this.#generation.channel.getTarget();
+  }
+
+  getConnectivityState(tryToConnect: boolean): grpc.connectivityState {
+    return this.#generation.channel.getConnectivityState(tryToConnect);
+  }
+
+  watchConnectivityState(
+    currentState: grpc.connectivityState,
+    deadline: Date | number,
+    callback: (error?: Error) => void,
+  ): void {
+    const watcher: Watcher = {
+      settle: (error) => {
+        if (this.#watchers.delete(watcher)) callback(error);
+      },
+    };
+    this.#watchers.add(watcher);
+    this.#generation.channel.watchConnectivityState(currentState, deadline, watcher.settle);
+  }
+
+  getChannelzRef(): ReturnType<grpc.ChannelInterface['getChannelzRef']> {
+    return this.#generation.channel.getChannelzRef();
+  }
+
+  createCall(
+    ...[method, deadline, host, parent, flags]: Parameters<grpc.ChannelInterface['createCall']>
+  ): ReturnType<grpc.ChannelInterface['createCall']> {
+    if (this.#closed) throw new Error('The channel has been closed.');
+    return new GuardedClientCall(this.#generation, {
+      method,
+      deadline,
+      host,
+      parent,
+      flags,
+    });
+  }
+}
