@@ -6,7 +6,7 @@
 
 const LONGEST = 512;
 // Control characters and the bidirectional marks by which a line can be made to read as another.
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]/g;
+const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]/gu;
 
 /** `text` with control and bidirectional characters escaped as `\uXXXX`, at most 512 characters long. */
 export function safeText(text: string): string {

@@ -57,23 +57,27 @@ interface Watcher {
 export class GuardedChannel implements grpc.ChannelInterface {
   #generation: ChannelGeneration;
   #closed = false;
+  readonly #onClosed: () => void;
   readonly #watchers = new Set<Watcher>();
 
-  constructor(first: ChannelGeneration) {
+  /** @param onClosed called once, when the client that owns the channel closes it */
+  constructor(first: ChannelGeneration, onClosed: () => void) {
     this.#generation = first;
+    this.#onClosed = onClosed;
   }
 
   /** Calls from now on use `next`; those that run over the generation before it finish there. */
   rotate(next: ChannelGeneration): void {
     const old = this.#generation;
     this.#generation = next;
-    if (this.#closed) next.channel.close();
     old.channel.close();
     for (const watcher of [...this.#watchers]) watcher.settle();
   }
 
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
+    this.#onClosed();
     this.#generation.channel.close();
     for (const watcher of [...this.#watchers]) watcher.settle(new Error('The channel was closed.'));
   }

@@ -1,0 +1,172 @@
+/**
+ * `createClientGuard`: identity and tokens to channels and clients, one generation at a time.
+ *
+ * @module
+ */
+
+import * as grpc from '@grpc/grpc-js';
+import type { SpiffeIdText } from './call.js';
+import { renewals } from './client-session.js';
+import { type Clock, systemClock } from './clock.js';
+import { ConfigurationError, type Problem } from './errors.js';
+import { authenticatePeer } from './identity/authenticate.js';
+import { parseSpiffeId } from './identity/spiffe-id.js';
+import { isTestAuthority } from './identity/test-mark.js';
+import type { X509Context, X509Source } from './identity/types.js';
+import type { Closeable } from './lifecycle.js';
+import type { Policy } from './policy/types.js';
+import { createTokenCache, type TokenCache } from './token/cache.js';
+import type { TokenSource } from './token/types.js';
+import { channelCredentials, GuardedChannel } from './transport/channel.js';
+import type { ChannelGeneration, TokenAttachment } from './transport/client-call.js';
+import { grpcVersion, isSupportedGrpc, OLDEST_GRPC } from './transport/grpc-internals.js';
+import { decodeRefusal, STATUS_DETAILS_KEY } from './wire/status.js';
+
+/** Options of {@link createClientGuard}. */
+export interface ClientGuardOptions {
+  /** Own certificate and key, and the trust bundles. Not closed by the guard. */
+  readonly identity: X509Source;
+  /** Where tokens come from. `null`: this client calls only methods that read no token. */
+  readonly tokens: TokenSource | null;
+  /** The policy of the servers that are called: for their single-use methods a fresh token is asked for each call. */
+  readonly policy?: Policy;
+  /** Default: the clock of the machine. */
+  readonly clock?: Clock;
+  /**
+   * Accepts servers that were certified by the test kit, whose keys anyone can make.
+   * @deprecated Not deprecated: dangerous. Never outside tests and demonstrations.
+   */
+  readonly unsafeAllowTestAuthority?: true;
+}
+
+/** Which server a client talks to. */
+export interface ServerTarget {
+  /** The SPIFFE ID the server must prove, exactly. */
+  readonly server: SpiffeIdText;
+  /** The audience of the tokens sent to it. Default: `server`. */
+  readonly audience?: string;
+}
+
+/** Options of {@link ClientGuard.createClient}: the target, and whatever grpc-js takes for a client. */
+export type GuardedClientOptions = ServerTarget & Omit<grpc.ClientOptions, 'channelOverride' | 'channelFactoryOverride'>;
+
+/** The constructor of a generated client. */
+export type ClientConstructor<C> = new (
+  address: string,
+  credentials: grpc.ChannelCredentials,
+  options?: grpc.ClientOptions,
+) => C;
+
+/** The guard of the clients of one workload. */
+export interface ClientGuard extends Closeable {
+  /**
+   * A client whose every call goes over mutual TLS to the server of that SPIFFE ID and carries a token bound to our
+   * certificate. `close()` of the client closes its connections.
+   */
+  createClient<C>(constructor: ClientConstructor<C>, address: string, options: GuardedClientOptions): C;
+  /**
+   * Credentials for frameworks that build their own client. They stay with the certificate of the moment they were
+   * made: make new ones after a rotation. A refused token is not retried through them.
+   */
+  credentialsFor(target: ServerTarget): grpc.ChannelCredentials;
+}
+
+const RETRY_REASONS = new Set(['TOKEN_EXPIRED', 'TOKEN_REVOKED', 'TOKEN_BINDING_MISMATCH']);
+
+/** Some client that was made, to be moved to the next generation. */
+interface Moving {
+  readonly channel: GuardedChannel;
+  generation(context: X509Context): ChannelGeneration;
+}
+
+/**
+ * Creates the guard of the clients of one workload.
+ *
+ * @throws ConfigurationError naming every mistake at once.
+ */
+export async function createClientGuard(options: ClientGuardOptions): Promise<ClientGuard> {
+  throwProblems(checkClientOptions(options));
+  const clock = options.clock ?? systemClock;
+  const { identity } = options;
+  const cache = options.tokens === null ? null : createTokenCache({ source: options.tokens, clock });
+  const moving = new Set<Moving>();
+  const pooled = new Map<string, grpc.ChannelCredentials>();
+  let closed = false;
+
+  const credentials = (context: X509Context, server: SpiffeIdText): grpc.ChannelCredentials => {
+    const key = `${context.generation} ${server}`;
+    const known = pooled.get(key);
+    if (known !== undefined) return known;
+    const made = channelCredentials(context, (chain) => {
+      // The bundles of now, not of then: an authority that was removed vouches for nobody any more.
+      const met = authenticatePeer(chain, identity.current().bundles, { now: clock.now(), role: 'server' });
+      if ('reason' in met) return `the server is not trusted: ${met.detail}`;
+      if (met.testAuthority && options.unsafeAllowTestAuthority !== true) return 'the server was certified by a test authority';
+      return met.peer.spiffeId === server ? null : `the server is ${met.peer.spiffeId}, not ${server}`;
+    });
+    pooled.set(key, made);
+    return made;
+  };
+  const target = ({ server, audience }: ServerTarget): { server: SpiffeIdText; audience: string } => {
+    if (closed) throw new Error('The client guard has been closed.');
+    try {
+      return { server: parseSpiffeId(server), audience: audience ?? server };
+    } catch {
+      throw new ConfigurationError('createClient', [
+        {
+          place: 'server',
+          problem: 'it is not a SPIFFE ID',
+          remedy: 'Write the identity the server must prove, such as spiffe://acme.example/services/tasks',
+        },
+      ]);
+    }
+  };
+  const stop = identity.onChange((context) => {
+    pooled.clear();
+    for (const one of moving) one.channel.rotate(one.generation(context));
+  });
+  const close = async (): Promise<void> => {
+    if (closed) return;
+    closed = true;
+    stop();
+    for (const { channel } of moving) channel.close();
+    moving.clear();
+    pooled.clear();
+    await cache?.close();
+  };
+
+  return {
+    createClient(constructor, address, { server: serverText, audience: audienceText, ...grpcOptions }) {
+      const { server, audience } = target({ server: serverText, ...(audienceText !== undefined && { audience: audienceText }) });
+      const generation = (context: X509Context): ChannelGeneration => {
+        const channel = new grpc.Channel(address, credentials(context, server), grpcOptions as grpc.ChannelOptions);
+        const tokens = cache === null ? null : attachment({ cache, context, audience, channel, clock, policy: options.policy });
+        return { channel, tokens };
+      };
+      const channel = new GuardedChannel(generation(identity.current()), () => moving.delete(one));
+      const one: Moving = { channel, generation };
+      moving.add(one);
+      // The credentials are those of the channel; these are never used.
+      return new constructor(address, grpc.credentials.createInsecure(), { ...grpcOptions, channelOverride: channel });
+    },
+    credentialsFor(wanted) {
+      const { server, audience } = target(wanted);
+      const context = identity.current();
+      const channel = credentials(context, server);
+      if (cache === null) return channel;
+      const perCall = grpc.credentials.createFromMetadataGenerator(({ method_name: method }, callback) => {
+        cache.get(tokenRequest(context, audience, method, options.policy)).then(
+          (token) => {
+            const metadata = new grpc.Metadata();
+            metadata.set('authorization', `Bearer ${token}`);
+            callback(null, metadata);
+          },
+          (error: unknown) => callback(error instanceof Error ? error : new Error('no token could be obtained')),
+        );
+      });
+      return grpc.credentials.combineChannelCredentials(channel, perCall);
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
