@@ -32,6 +32,7 @@ import { createTokenVerifier } from './token/verifier.js';
 import { foreignPortInterceptor } from './transport/foreign-port.js';
 import { GuardedCall } from './transport/interceptor.js';
 import { GuardedCredentials } from './transport/server-credentials.js';
+import { RENEW_METHOD } from './wire/session.js';
 
 /** What a guard enforces now. All times are milliseconds since the Unix epoch. */
 export interface Posture {
@@ -107,7 +108,7 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
           clockToleranceSeconds: toleranceSeconds,
           ...(allowTestAuthority && { unsafeAllowTestAuthority: true as const }),
         });
-  const effective = verifier === null ? policy : sessionRules(policy);
+  const effective = verifier === null ? policy : sessionRules(policy, RENEW_METHOD);
   const sink = options.audit ?? pinoAudit();
   const recorder = new Recorder(sink, clock);
   const revocations = options.revocations ?? createRevocations({ clock });
@@ -123,7 +124,7 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
   const pipeline = new ServerPipeline({
     clock,
     policy: effective,
-    authorizer: createAuthorizer(effective),
+    authorizer: createAuthorizer(),
     verifier,
     toleranceMs: toleranceSeconds * 1000,
     replay: options.replay ?? createReplayStore({ clock }),
