@@ -23,7 +23,14 @@ function refusals() {
     'the same `decision_id`.',
   ];
   for (const [status, meaning] of Object.entries(MEANING)) {
-    lines.push('', `## ${status}`, '', meaning, '', '| Reason | What the caller reads | What it means, how it is mended |');
+    lines.push(
+      '',
+      `## ${status}`,
+      '',
+      meaning,
+      '',
+      '| Reason | What the caller reads | What it means, how it is mended |',
+    );
     lines.push('| --- | --- | --- |');
     for (const [reason, entry] of Object.entries(REASONS)) {
       if (STATUS[entry.status] !== status) continue;

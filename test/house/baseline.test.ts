@@ -14,7 +14,10 @@ interface Row {
 function rowsOf(text: string): Row[] {
   const rows: Row[] = [];
   for (const line of text.split('\n')) {
-    const cells = line.split('|').slice(1, -1).map((cell) => cell.trim());
+    const cells = line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim());
     const [clause = '', control = '', proof = '', command = ''] = cells;
     if (cells.length !== 4 || clause === 'Clause' || /^-+$/.test(clause)) continue;
     rows.push({ clause, control, proof, command });

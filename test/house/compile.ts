@@ -26,7 +26,10 @@ export function compile(files: readonly string[], outDir?: string): string[] {
   const host = ts.createCompilerHost(compilerOptions(outDir));
   host.getCurrentDirectory = () => root;
   const program = ts.createProgram(files, compilerOptions(outDir), host);
-  const diagnostics = [...ts.getPreEmitDiagnostics(program), ...(outDir === undefined ? [] : program.emit().diagnostics)];
+  const diagnostics = [
+    ...ts.getPreEmitDiagnostics(program),
+    ...(outDir === undefined ? [] : program.emit().diagnostics),
+  ];
   return diagnostics.map(({ file, start, code, messageText }) => {
     const text = ts.flattenDiagnosticMessageText(messageText, ' ');
     if (file === undefined || start === undefined) return `TS${code} ${text}`;
@@ -35,7 +38,7 @@ export function compile(files: readonly string[], outDir?: string): string[] {
   });
 }
 
-/** Exports of a declaration file that carry no documentation, and exported interfaces' methods that carry none. */
+/** Names a declaration file exports without any documentation, neither where they are declared nor where re-exported. */
 export function undocumentedExports(declarationFile: string): string[] {
   const program = ts.createProgram([declarationFile], compilerOptions());
   const checker = program.getTypeChecker();

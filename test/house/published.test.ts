@@ -70,7 +70,9 @@ describe('house: what is published', function () {
   });
 
   it('no module awaits at the top level', () => {
-    const modules = readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' }).filter((n) => n.endsWith('.js'));
+    const modules = readdirSync(join(root, 'dist'), { recursive: true, encoding: 'utf8' }).filter((n) =>
+      n.endsWith('.js'),
+    );
     expect(modules).to.have.length.greaterThan(0);
     expect(modules.flatMap((m) => topLevelAwaits(m, readFileSync(join(root, 'dist', m), 'utf8')))).to.deep.equal([]);
   });

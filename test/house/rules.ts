@@ -58,8 +58,15 @@ export function workplaceWords(file: TextFile): string[] {
     word('as an ', 'ai\\b'),
   ];
   const found = matches(file, new RegExp(`\\b(${words.join('|')})`, 'i'));
-  const registries = new RegExp(`\\bregistry\\.[a-z]|\\b${word('npm', 'js')}\\.(org|com)/|\\b${word('artif', 'actory')}`, 'i');
-  return [...found, ...matches(file, registries), ...matches(file, new RegExp(`(^|[^\\w.-])/?${word('sha', 'red')}/\\w`))];
+  const registries = new RegExp(
+    `\\bregistry\\.[a-z]|\\b${word('npm', 'js')}\\.(org|com)/|\\b${word('artif', 'actory')}`,
+    'i',
+  );
+  return [
+    ...found,
+    ...matches(file, registries),
+    ...matches(file, new RegExp(`(^|[^\\w.-])/?${word('sha', 'red')}/\\w`)),
+  ];
 }
 
 /** Private keys, in PEM or as a JWK. Tests make theirs at run time. */

@@ -13,7 +13,6 @@ function structure(cwd: string): { status: number | null; output: string } {
 /** The rule that must name it, the file that is planted, its text. */
 const VIOLATIONS: readonly [rule: string, path: string, text: string][] = [
   ['no-cycle', 'src/audit/a.ts', `import './b.js';`],
-  ['no-cycle', 'src/audit/b.ts', `import './a.js';`],
   ['rank-0-imports-rank-0', 'src/clock.ts', `import './token/types.js';`],
   ['room-imports-types-of-rooms', 'src/policy/a.ts', `import '../token/types.js';`],
   ['room-imports-down', 'src/policy/b.ts', `import type { G } from '../client-guard.js'; export type P = G;`],
@@ -50,7 +49,16 @@ describe('house: structure', function () {
     for (const name of ['.dependency-cruiser.cjs', 'tsconfig.json', 'package.json']) {
       cpSync(join(root, name), join(copy, name));
     }
-    for (const name of ['call', 'clock', 'errors', 'lifecycle', 'pattern', 'identity/types', 'token/types', 'policy/types']) {
+    for (const name of [
+      'call',
+      'clock',
+      'errors',
+      'lifecycle',
+      'pattern',
+      'identity/types',
+      'token/types',
+      'policy/types',
+    ]) {
       cpSync(join(root, `src/${name}.ts`), join(copy, `src/${name}.ts`));
     }
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction');
@@ -76,14 +84,15 @@ describe('house: structure', function () {
 
   it('finding no module is a failure', () => {
     rmSync(join(copy, 'src'), { recursive: true });
-    mkdirSync(join(copy, 'src'));
+    plant({ 'src/notes.txt': '', 'other/a.ts': 'export {};' });
+    writeFileSync(join(copy, 'tsconfig.json'), '{ "include": ["other"] }');
     const { status, output } = structure(copy);
     expect(status).to.equal(2);
     expect(output).to.contain('no module');
   });
 
   it('every planted violation is named', () => {
-    plant({ 'test/a.ts': 'export {};' });
+    plant({ 'test/a.ts': 'export {};', 'src/audit/b.ts': `import './a.js';` });
     plant(Object.fromEntries(VIOLATIONS.map(([, path, text]) => [path, text])));
     const { status, output } = structure(copy);
     expect(status, output).to.equal(1);

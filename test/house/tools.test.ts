@@ -27,7 +27,7 @@ describe('house: tools', function () {
       console.log('    biome has no program for this platform: format and lint are not checked');
       return this.skip();
     }
-    clean([BIOME, 'check', '--max-diagnostics=50']);
+    clean([BIOME, 'check', '--error-on-warnings', '--max-diagnostics=50']);
   });
 
   it('buf lint and buf format find nothing', function () {
