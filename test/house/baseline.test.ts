@@ -1,7 +1,6 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { expect } from 'chai';
-import { hasFrontDoor, read, root } from './tree.js';
+import { exists } from './paths.js';
+import { hasFrontDoor, read } from './tree.js';
 
 interface Row {
   readonly clause: string;
@@ -27,13 +26,6 @@ function rowsOf(text: string): Row[] {
 
 /** The test files a cell names: paths in backticks, `*` for any name. */
 const testsIn = (cell: string): string[] => [...cell.matchAll(/`(test\/[^`]+)`/g)].map((match) => match[1] ?? '');
-
-function exists(path: string): boolean {
-  const full = join(root, path);
-  if (!path.includes('*')) return existsSync(full);
-  const pattern = new RegExp(`^${(path.split('/').at(-1) ?? '').replaceAll('.', '\\.').replaceAll('*', '.*')}$`);
-  return existsSync(dirname(full)) && readdirSync(dirname(full)).some((name) => pattern.test(name));
-}
 
 describe('house: baseline', () => {
   const rows = rowsOf(read('docs/baseline.md'));

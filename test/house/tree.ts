@@ -18,7 +18,7 @@ export interface TextFile {
   readonly text: string;
 }
 
-/** Every text file of the checkout that is ours: what git ignores and what is binary is left out. */
+/** Every text file of the checkout that is ours, by path: what git ignores and what is binary is left out. */
 export function textFiles(): TextFile[] {
   const found: TextFile[] = [];
   const walk = (folder: string): void => {
@@ -33,7 +33,7 @@ export function textFiles(): TextFile[] {
     }
   };
   walk(root);
-  return found;
+  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 /** The text of one file of the checkout. */
