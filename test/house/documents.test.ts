@@ -17,14 +17,18 @@ function brokenLinks({ path, text }: TextFile): string[] {
 /** Files of the checkout that a document names in backticks and that do not exist; `*` stands for any name. */
 function missingFiles({ path, text }: TextFile): string[] {
   const named = [...text.matchAll(/`((?:src|test|docs|scripts|examples|bench|proto)\/[\w./*-]*)`/g)];
-  return named.map((match) => match[1] ?? '').filter((file) => !exists(file)).map((file) => `${path}: ${file}`);
+  return named
+    .map((match) => match[1] ?? '')
+    .filter((file) => !exists(file))
+    .map((file) => `${path}: ${file}`);
 }
 
 describe('house: documents', () => {
   const documents = textFiles().filter(isDocument);
 
   it('a broken link and a file that does not exist are noticed', () => {
-    const text = 'See [a](docs/nowhere.md), [b](#here), [c](https://acme.example/) and `src/nowhere.ts`, `src/errors.ts`.';
+    const text =
+      'See [a](docs/nowhere.md), [b](#here), [c](https://acme.example/) and `src/nowhere.ts`, `src/errors.ts`.';
     expect(brokenLinks({ path: 'README.md', text })).to.deep.equal(['README.md: docs/nowhere.md']);
     expect(missingFiles({ path: 'README.md', text })).to.deep.equal(['README.md: src/nowhere.ts']);
   });

@@ -8,7 +8,9 @@ import { root } from './tree.js';
 export function exists(path: string): boolean {
   const full = join(root, path);
   if (!path.includes('*')) return existsSync(full);
-  const parts = basename(path).split('*').map((part) => part.replaceAll('.', '\\.'));
+  const parts = basename(path)
+    .split('*')
+    .map((part) => part.replaceAll('.', '\\.'));
   const pattern = new RegExp(`^${parts.join('.*')}$`);
   return existsSync(dirname(full)) && readdirSync(dirname(full)).some((name) => pattern.test(name));
 }
