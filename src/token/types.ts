@@ -25,7 +25,18 @@ export interface JwksSource extends Closeable {
 export type TokenProfile = 'at+jwt' | 'jwt-svid';
 
 /** Signature algorithms that may be chosen; `none` and HMAC cannot. */
-export type SignatureAlgorithm = 'ES256' | 'ES384' | 'ES512' | 'EdDSA' | 'Ed25519' | 'PS256' | 'PS384' | 'PS512' | 'RS256' | 'RS384' | 'RS512';
+export type SignatureAlgorithm =
+  | 'ES256'
+  | 'ES384'
+  | 'ES512'
+  | 'EdDSA'
+  | 'Ed25519'
+  | 'PS256'
+  | 'PS384'
+  | 'PS512'
+  | 'RS256'
+  | 'RS384'
+  | 'RS512';
 
 /** What one issuer is trusted for. */
 export interface IssuerOptions {
