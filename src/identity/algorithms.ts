@@ -62,7 +62,7 @@ export function keyProblem(publicKeyInfo: Uint8Array): string | null {
   const size = bitLength(bodyOf(bits, expectTag(modulus, TAG.integer, 'the modulus')));
   const e = bodyOf(bits, expectTag(exponent, TAG.integer, 'the exponent'));
   if (size < RSA_LEAST_BITS || size > RSA_MOST_BITS) return `an RSA key of ${size} bits`;
-  if (((e[e.length - 1] ?? 0) & 1) === 0 || sameBytes(e, Uint8Array.of(1)) || (e[0] ?? 0) >= 0x80) {
+  if (((e[e.length - 1] ?? 0) & 1) === 0 || sameBytes(e, Uint8Array.of(1)) || (e[0] ?? 0) >= 0x80 || e.length > 5) {
     return 'an RSA key with a broken exponent';
   }
   return null;
