@@ -79,7 +79,9 @@ function pssIsStrong(bytes: Uint8Array, parameters: DerNode): boolean {
   const [maskAlgorithm] = childrenOf(bytes, mask);
   const [maskId, maskHash] = childrenOf(bytes, expectTag(maskAlgorithm, TAG.sequence, 'the mask'));
   return (
-    strong(childrenOf(bytes, hash)[0]) && oidOf(bytes, expectTag(maskId, TAG.oid, 'the mask')) === MGF1 && strong(maskHash)
+    strong(childrenOf(bytes, hash)[0]) &&
+    oidOf(bytes, expectTag(maskId, TAG.oid, 'the mask')) === MGF1 &&
+    strong(maskHash)
   );
 }
 

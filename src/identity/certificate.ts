@@ -60,7 +60,10 @@ export interface Certificate {
  */
 export function parseCertificate(der: Uint8Array): Certificate {
   if (der.length > LARGEST) throw new DerError(`a certificate of more than ${LARGEST} bytes`);
-  const [tbs, outerAlgorithm, signature, ...rest] = childrenOf(der, expectTag(readDer(der), TAG.sequence, 'the certificate'));
+  const [tbs, outerAlgorithm, signature, ...rest] = childrenOf(
+    der,
+    expectTag(readDer(der), TAG.sequence, 'the certificate'),
+  );
   if (rest.length > 0) throw new DerError('a certificate of more than three parts');
   expectTag(outerAlgorithm, TAG.sequence, 'the signature algorithm');
   expectTag(signature, TAG.bitString, 'the signature');

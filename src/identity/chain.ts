@@ -72,7 +72,9 @@ export function readAll(ders: readonly Uint8Array[]): PathCertificate[] {
 }
 
 /** Parses what a peer sent: leaf first. */
-export function readOffered(chain: readonly Uint8Array[]): { leaf: PathCertificate; others: PathCertificate[] } | Denial {
+export function readOffered(
+  chain: readonly Uint8Array[],
+): { leaf: PathCertificate; others: PathCertificate[] } | Denial {
   const [first] = chain;
   if (first === undefined) return deny('PEER_MISSING', 'the peer sent no certificate');
   if (chain.length > MOST_OFFERED) return deny('PEER_INVALID', `the peer sent ${chain.length} certificates`);
@@ -87,7 +89,8 @@ export function authorityProblem(certificate: Certificate): string | null {
   if (certificate.keyUsage?.keyCertSign === false) return 'an authority that may not sign certificates (keyUsage)';
   if (certificate.subject.length <= EMPTY_NAME) return 'an authority without a name';
   const [unprocessed] = certificate.unprocessed;
-  if (unprocessed !== undefined) return `an authority with the critical extension ${unprocessed}, which is not processed`;
+  if (unprocessed !== undefined)
+    return `an authority with the critical extension ${unprocessed}, which is not processed`;
   const weak = keyProblem(certificate.publicKeyInfo);
   return weak === null ? null : `an authority with ${weak}`;
 }
@@ -229,7 +232,11 @@ function pathLengthProblem(issuer: Certificate, path: readonly PathCertificate[]
  * @throws RefusalError `PEER_UNTRUSTED` where no path exists, `PEER_EXPIRED` where one exists at another time only,
  *   `PEER_INVALID` where the leaf itself is not acceptable, `PEER_MISSING` where the chain is empty
  */
-export function verifyChain(chain: readonly Uint8Array[], roots: readonly Uint8Array[], options: ChainOptions): Uint8Array[] {
+export function verifyChain(
+  chain: readonly Uint8Array[],
+  roots: readonly Uint8Array[],
+  options: ChainOptions,
+): Uint8Array[] {
   const offered = readOffered(chain);
   if (isDenial(offered)) throw new RefusalError(offered);
   const path = buildPath(offered.leaf, offered.others, readAll(roots), options);

@@ -142,7 +142,8 @@ function check(bytes: Uint8Array, node: DerNode, depth: number): void {
     case TAG.bitString: {
       const unused = first ?? 8;
       if (unused > 7 || (unused > 0 && length === 1)) throw new DerError('a malformed bit string');
-      if (unused > 0 && ((bytes[end - 1] ?? 0) & ((1 << unused) - 1)) !== 0) throw new DerError('padding bits that are set');
+      if (unused > 0 && ((bytes[end - 1] ?? 0) & ((1 << unused) - 1)) !== 0)
+        throw new DerError('padding bits that are set');
       return;
     }
     case TAG.null:

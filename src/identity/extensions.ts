@@ -73,7 +73,9 @@ export function readKeyUsage(value: Uint8Array): KeyUsage {
 }
 
 export function readExtendedKeyUsage(value: Uint8Array): readonly string[] {
-  const purposes = childrenOf(value, expectTag(readDer(value), TAG.sequence, 'extKeyUsage')).map((n) => oidOf(value, n));
+  const purposes = childrenOf(value, expectTag(readDer(value), TAG.sequence, 'extKeyUsage')).map((n) =>
+    oidOf(value, n),
+  );
   if (purposes.length === 0) throw new DerError('extKeyUsage is empty');
   return purposes;
 }

@@ -50,7 +50,8 @@ export function leafProblem(leaf: Certificate): string | null {
   if (leaf.keyUsage?.crlSign === true) return 'the leaf may sign revocation lists (keyUsage cRLSign)';
   if (leaf.keyUsage?.digitalSignature === false) return 'the leaf may not sign (keyUsage lacks digitalSignature)';
   if (leaf.nameConstraints !== null) return 'the leaf has name constraints';
-  if (leaf.unprocessed.length > 0) return `the leaf has the critical extension ${leaf.unprocessed[0]}, which is not processed`;
+  if (leaf.unprocessed.length > 0)
+    return `the leaf has the critical extension ${leaf.unprocessed[0]}, which is not processed`;
   const weak = keyProblem(leaf.publicKeyInfo);
   if (weak !== null) return `the leaf has ${weak}`;
   const signature = signatureProblem(leaf.signatureAlgorithm);

@@ -119,14 +119,19 @@ function pathDenial(svid: X509Svid, bundle: readonly Uint8Array[], now: number):
   // A workload that only ever serves, or only ever calls, may hold a certificate for that alone.
   const purposes = offered.leaf.certificate.extendedKeyUsage;
   const servesOnly = purposes !== null && !purposes.includes(KEY_PURPOSE.clientAuth);
-  const path = buildPath(offered.leaf, offered.others, readAll(bundle), { now, role: servesOnly ? 'server' : 'client' });
+  const path = buildPath(offered.leaf, offered.others, readAll(bundle), {
+    now,
+    role: servesOnly ? 'server' : 'client',
+  });
   return isDenial(path) ? path : null;
 }
 
 function readChain(text: string, problems: Problem[]): Uint8Array[] {
   const blocks = typeof text === 'string' ? readPem(text) : null;
   if (blocks === null) {
-    problems.push(problem('certificate', 'it is not PEM, or is cut short', 'Give the text of the PEM file, leaf first'));
+    problems.push(
+      problem('certificate', 'it is not PEM, or is cut short', 'Give the text of the PEM file, leaf first'),
+    );
     return [];
   }
   const chain: Uint8Array[] = [];
@@ -136,7 +141,8 @@ function readChain(text: string, problems: Problem[]): Uint8Array[] {
       problems.push(problem('certificate', `it holds a ${block.label}`, 'Give certificates only, leaf first'));
     }
   }
-  if (chain.length === 0) problems.push(problem('certificate', 'it holds no certificate', 'Give the leaf, then its intermediates'));
+  if (chain.length === 0)
+    problems.push(problem('certificate', 'it holds no certificate', 'Give the leaf, then its intermediates'));
   return chain;
 }
 
@@ -163,7 +169,8 @@ function readAuthorities(place: string, texts: readonly string[], problems: Prob
   const seen = new Set<string>();
   for (const text of texts) {
     const blocks = typeof text === 'string' ? readPem(text) : null;
-    if (blocks === null) problems.push(problem(place, 'it is not PEM, or is cut short', 'Give the text of the PEM file'));
+    if (blocks === null)
+      problems.push(problem(place, 'it is not PEM, or is cut short', 'Give the text of the PEM file'));
     for (const block of blocks ?? []) {
       const wrong = block.label === CERTIFICATE ? authorityMistake(block.der) : `it holds a ${block.label}`;
       if (wrong !== null) {

@@ -37,7 +37,8 @@ function excludedProblem(certificate: Certificate, subtrees: readonly Subtree[])
       continue;
     }
     for (const name of certificate.names) {
-      if (name.kind === kind && within(name, subtree.name, true)) return `a ${kind} name that is excluded by the constraints`;
+      if (name.kind === kind && within(name, subtree.name, true))
+        return `a ${kind} name that is excluded by the constraints`;
     }
   }
   return null;

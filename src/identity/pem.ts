@@ -37,7 +37,10 @@ export function readPem(text: string): readonly PemBlock[] | null {
 export function certificatesToPem(certificates: readonly Uint8Array[]): string {
   return certificates
     .map((der) => {
-      const lines = Buffer.from(der).toString('base64').match(/.{1,64}/g) ?? [];
+      const lines =
+        Buffer.from(der)
+          .toString('base64')
+          .match(/.{1,64}/g) ?? [];
       return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
     })
     .join('');

@@ -40,7 +40,11 @@ import { createKeyPair, type KeyKind, type KeyPair } from './keys.js';
 export type KeyUsageName = 'digitalSignature' | 'keyEncipherment' | 'keyAgreement' | 'keyCertSign' | 'cRLSign';
 
 /** A constraint on names: hosts for `uri`, domains for `dns`, `10.0.0.0/8` for `ip`. */
-export type NameConstraint = { readonly uri: string } | { readonly dns: string } | { readonly ip: string } | { readonly email: string };
+export type NameConstraint =
+  | { readonly uri: string }
+  | { readonly dns: string }
+  | { readonly ip: string }
+  | { readonly email: string };
 
 /** An extension as it shall stand in the certificate; `value` is its DER. */
 export interface RawExtension {
@@ -183,7 +187,8 @@ function extensionsOf(options: MintOptions, publicKeyInfo: Uint8Array, signer: K
 function subtrees(constraints: readonly NameConstraint[]): GeneralSubtrees {
   return new GeneralSubtrees(
     constraints.map((constraint) => {
-      if ('uri' in constraint) return new GeneralSubtree({ base: new GeneralName({ uniformResourceIdentifier: constraint.uri }) });
+      if ('uri' in constraint)
+        return new GeneralSubtree({ base: new GeneralName({ uniformResourceIdentifier: constraint.uri }) });
       if ('dns' in constraint) return new GeneralSubtree({ base: new GeneralName({ dNSName: constraint.dns }) });
       if ('ip' in constraint) return new GeneralSubtree({ base: new GeneralName({ iPAddress: constraint.ip }) });
       return new GeneralSubtree({ base: new GeneralName({ rfc822Name: constraint.email }) });
@@ -195,7 +200,9 @@ function algorithmOf(key: KeyObject, hash: 'sha256' | 'sha384' | 'sha1'): Algori
   const kind = key.asymmetricKeyType;
   if (kind === 'ed25519') return new AlgorithmIdentifier({ algorithm: '1.3.101.112' });
   if (kind === 'rsa') {
-    const oid = { sha256: '1.2.840.113549.1.1.11', sha384: '1.2.840.113549.1.1.12', sha1: '1.2.840.113549.1.1.5' }[hash];
+    const oid = { sha256: '1.2.840.113549.1.1.11', sha384: '1.2.840.113549.1.1.12', sha1: '1.2.840.113549.1.1.5' }[
+      hash
+    ];
     return new AlgorithmIdentifier({ algorithm: oid, parameters: Uint8Array.of(5, 0).buffer });
   }
   const oid = { sha256: '1.2.840.10045.4.3.2', sha384: '1.2.840.10045.4.3.3', sha1: '1.2.840.10045.4.1' }[hash];

@@ -44,7 +44,11 @@ export function createFakeClock(startMs: number): FakeClock {
     let first: Sleeper | undefined;
     for (const sleeper of sleepers) {
       if (sleeper.due > limit) continue;
-      if (first === undefined || sleeper.due < first.due || (sleeper.due === first.due && sleeper.order < first.order)) {
+      if (
+        first === undefined ||
+        sleeper.due < first.due ||
+        (sleeper.due === first.due && sleeper.order < first.order)
+      ) {
         first = sleeper;
       }
     }
