@@ -20,7 +20,7 @@ import {
   KeyIdentifier,
   KeyUsage,
   KeyUsageFlags,
-  Name,
+  type Name,
   NameConstraints,
   SubjectAlternativeName,
   SubjectKeyIdentifier,
