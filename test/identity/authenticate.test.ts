@@ -29,7 +29,11 @@ describe('identity/authenticate', () => {
   });
 
   it("refuses another trusted domain's CA that claims ours", () => {
-    expectDenial(authenticatePeer(ders(leaf(partner)), trusted, OPTIONS), 'PEER_UNTRUSTED', /no certificate of the chain/);
+    expectDenial(
+      authenticatePeer(ders(leaf(partner)), trusted, OPTIONS),
+      'PEER_UNTRUSTED',
+      /no certificate of the chain/,
+    );
     const sameName = root({ subject: { CN: 'acme' } });
     const both = bundles({ 'acme.example': [acme], 'partner.example': [sameName] });
     expectDenial(authenticatePeer(ders(leaf(sameName)), both, OPTIONS), 'PEER_UNTRUSTED', /did not sign/);
@@ -65,7 +69,14 @@ describe('identity/authenticate', () => {
     const server = leaf(acme, { extendedKeyUsage: ['serverAuth'] });
     expectDenial(authenticatePeer(ders(server), trusted, OPTIONS), 'PEER_INVALID', /clientAuth/);
     expect(authenticatePeer(ders(server), trusted, { ...OPTIONS, role: 'server' })).to.have.property('peer');
-    for (const chain of [[new Uint8Array()], [Uint8Array.of(0x30)], ['x'], [null], null, 7] as unknown as Uint8Array[][]) {
+    for (const chain of [
+      [new Uint8Array()],
+      [Uint8Array.of(0x30)],
+      ['x'],
+      [null],
+      null,
+      7,
+    ] as unknown as Uint8Array[][]) {
       expectDenial(authenticatePeer(chain, trusted, OPTIONS), 'PEER_INVALID', /./);
     }
   });

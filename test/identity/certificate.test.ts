@@ -37,7 +37,9 @@ describe('identity/certificate', () => {
       const { tbsCertificate: tbs } = AsnConvert.parse(der, Certificate);
       expect(ours.version).to.equal(tbs.version + 1);
       expect(ours.serialNumber).to.equal(node.serialNumber);
-      expect(ours.notBefore).to.equal(Date.parse(node.validFrom)).and.to.equal(tbs.validity.notBefore.getTime().getTime());
+      expect(ours.notBefore)
+        .to.equal(Date.parse(node.validFrom))
+        .and.to.equal(tbs.validity.notBefore.getTime().getTime());
       expect(ours.notAfter).to.equal(Date.parse(node.validTo)).and.to.equal(tbs.validity.notAfter.getTime().getTime());
       expect(Buffer.from(ours.issuer)).to.deep.equal(Buffer.from(AsnConvert.serialize(tbs.issuer)));
       expect(Buffer.from(ours.subject)).to.deep.equal(Buffer.from(AsnConvert.serialize(tbs.subject)));

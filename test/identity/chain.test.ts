@@ -46,11 +46,21 @@ describe('identity/chain', () => {
   describe('refuses as PEER_UNTRUSTED', () => {
     const imposter = root();
     const cases: [string, Certificates, Certificates, RegExp][] = [
-      ['a leaf of another CA', [leaf(root({ subject: { CN: 'other' } }))], [ca], /not issued by|no certificate of the chain/],
+      [
+        'a leaf of another CA',
+        [leaf(root({ subject: { CN: 'other' } }))],
+        [ca],
+        /not issued by|no certificate of the chain/,
+      ],
       ['a leaf of another CA of the same name', [leaf(imposter)], [ca], /key did not sign/],
       ['a leaf that signed itself', [mintCertificate(LEAF)], [ca], /no certificate of the chain/],
       ['a chain without its intermediate', [honest], [ca], /no certificate of the chain/],
-      ['an offered root that is not trusted', [leaf(imposter), imposter], [root({ subject: { CN: 'else' } })], /no certificate/],
+      [
+        'an offered root that is not trusted',
+        [leaf(imposter), imposter],
+        [root({ subject: { CN: 'else' } })],
+        /no certificate/,
+      ],
       ['everything where nothing is trusted', [honest, ica, ca], [], /no certificate of the chain/],
     ];
     for (const [name, chain, roots, about] of cases) {
@@ -65,7 +75,11 @@ describe('identity/chain', () => {
       ['an issuer of version 1', { version: 1 }, /version 1/],
       ['an issuer with a weak key', { ...CA, keyKind: 'RSA-1024' }, /RSA key of 1024/],
       ['an issuer on another curve', { ...CA, keyKind: 'secp256k1' }, /elliptic curve/],
-      ['an issuer with an unknown critical extension', { ...CA, extensions: [{ oid: '1.2.3', critical: true, value: Uint8Array.of(5, 0) }] }, /critical extension 1\.2\.3/],
+      [
+        'an issuer with an unknown critical extension',
+        { ...CA, extensions: [{ oid: '1.2.3', critical: true, value: Uint8Array.of(5, 0) }] },
+        /critical extension 1\.2\.3/,
+      ],
       ['an issuer signed with SHA-1', { ...CA, hash: 'sha1' }, /weak or unknown algorithm/],
       ['an issuer for servers only', { ...CA, extendedKeyUsage: ['serverAuth'] }, /clientAuth/],
       ['an issuer for any purpose', { ...CA, extendedKeyUsage: ['2.5.29.37.0'] }, /clientAuth/],
@@ -123,7 +137,11 @@ describe('identity/chain', () => {
       expectRefusal(() => verify([server], [ca], 'client'), 'PEER_INVALID', /clientAuth/);
     });
     it('does not take anyExtendedKeyUsage for a purpose', () => {
-      expectRefusal(() => verify([leaf(ca, { extendedKeyUsage: ['2.5.29.37.0'] })], [ca]), 'PEER_INVALID', /clientAuth/);
+      expectRefusal(
+        () => verify([leaf(ca, { extendedKeyUsage: ['2.5.29.37.0'] })], [ca]),
+        'PEER_INVALID',
+        /clientAuth/,
+      );
     });
   });
 
@@ -148,7 +166,15 @@ describe('identity/chain', () => {
     });
     it('refuses an empty chain and one of 17', () => {
       expectRefusal(() => verify([], [ca]), 'PEER_MISSING', /no certificate/);
-      expectRefusal(() => verify(Array.from({ length: 17 }, () => honest), [ca]), 'PEER_INVALID', /17 certificates/);
+      expectRefusal(
+        () =>
+          verify(
+            Array.from({ length: 17 }, () => honest),
+            [ca],
+          ),
+        'PEER_INVALID',
+        /17 certificates/,
+      );
     });
   });
 
@@ -197,7 +223,14 @@ describe('identity/chain', () => {
 
     it('goes back from an expired cross certificate, and says so where there is no other', () => {
       const key = createKeyPair();
-      const expired = mintCertificate({ ...CA, key, issuer: ca, subject: { CN: 'cross' }, notBefore: NOW - 2 * HOUR, notAfter: NOW - HOUR });
+      const expired = mintCertificate({
+        ...CA,
+        key,
+        issuer: ca,
+        subject: { CN: 'cross' },
+        notBefore: NOW - 2 * HOUR,
+        notAfter: NOW - HOUR,
+      });
       const valid = mintCertificate({ ...CA, key, issuer: ca, subject: { CN: 'cross' } });
       const end = leaf(valid);
       expect(verify([end, expired, valid], [ca])).to.deep.equal(ders(end, valid, ca));
@@ -216,7 +249,10 @@ describe('identity/chain', () => {
 
     it('is not led in circles', () => {
       const [a, b] = [createKeyPair(), createKeyPair()];
-      const bySelf = { a: mintCertificate({ ...CA, key: a, subject: { CN: 'a' } }), b: mintCertificate({ ...CA, key: b, subject: { CN: 'b' } }) };
+      const bySelf = {
+        a: mintCertificate({ ...CA, key: a, subject: { CN: 'a' } }),
+        b: mintCertificate({ ...CA, key: b, subject: { CN: 'b' } }),
+      };
       const crossed = [
         mintCertificate({ ...CA, key: a, issuer: bySelf.b, subject: { CN: 'a' } }),
         mintCertificate({ ...CA, key: b, issuer: bySelf.a, subject: { CN: 'b' } }),
@@ -231,7 +267,9 @@ describe('identity/chain', () => {
       const keys = Array.from({ length: 15 }, () => createKeyPair());
       const heads = keys.map((key) => mintCertificate({ ...CA, key, subject: { CN: 'maze' } }));
       const first = heads[0] as MintedCertificate;
-      const maze = keys.map((key, i) => mintCertificate({ ...CA, key, issuer: heads[(i + 1) % 15] as MintedCertificate, subject: { CN: 'maze' } }));
+      const maze = keys.map((key, i) =>
+        mintCertificate({ ...CA, key, issuer: heads[(i + 1) % 15] as MintedCertificate, subject: { CN: 'maze' } }),
+      );
       expectRefusal(() => verify([leaf(first), ...maze], [ca]), 'PEER_UNTRUSTED', /./);
     });
 
@@ -250,13 +288,24 @@ describe('identity/chain', () => {
 
   it('refuses a leaf that hides the PEM text of an honest one', () => {
     const value = Buffer.from(`\n${leaf(ca).pem}\n`);
-    const forged = mintCertificate({ ...LEAF, key: createKeyPair(), issuer: root(), uriNames: ['spiffe://acme.example/admin'], extensions: [{ oid: '1.2.3.4', value }] });
+    const forged = mintCertificate({
+      ...LEAF,
+      key: createKeyPair(),
+      issuer: root(),
+      uriNames: ['spiffe://acme.example/admin'],
+      extensions: [{ oid: '1.2.3.4', value }],
+    });
     expectRefusal(() => verify([forged], [ca]), 'PEER_INVALID', /hidden/);
   });
 
   it('refuses an intermediate that hides the PEM text of an honest one', () => {
     const value = Buffer.from(`\n${intermediate(ca, 'honest').pem}\n`);
-    const forged = mintCertificate({ ...CA, issuer: root(), subject: { CN: 'forged' }, extensions: [{ oid: '1.2.3.4', value }] });
+    const forged = mintCertificate({
+      ...CA,
+      issuer: root(),
+      subject: { CN: 'forged' },
+      extensions: [{ oid: '1.2.3.4', value }],
+    });
     expectRefusal(() => verify([leaf(forged), forged], [ca]), 'PEER_UNTRUSTED', /./);
   });
 });

@@ -45,7 +45,10 @@ describe('identity/der', () => {
     ['an empty object identifier', '06 00'],
     ['an object identifier that does not end', '06 02 2a 86'],
     ['an object identifier with a needless octet', '06 03 2a 80 01'],
-    ['30 levels', `${'a0 80'.repeat(0)}${Array.from({ length: 30 }, (_, i) => `30 ${(58 - 2 * i).toString(16).padStart(2, '0')}`).join(' ')}`],
+    [
+      '30 levels',
+      `${'a0 80'.repeat(0)}${Array.from({ length: 30 }, (_, i) => `30 ${(58 - 2 * i).toString(16).padStart(2, '0')}`).join(' ')}`,
+    ],
   ];
   for (const [name, text] of bad) {
     it(`refuses ${name}`, () => expect(() => readDer(hex(text))).to.throw(DerError));
@@ -56,7 +59,9 @@ describe('identity/der', () => {
     expect(oid('06 03 55 1d 0f')).to.equal('2.5.29.15');
     expect(oid('06 01 27')).to.equal('0.39');
     expect(oid('06 02 88 37')).to.equal('2.999');
-    expect(oid('06 14 69 81ba9f858fcdc4daacdd9abbe2939080c6d53b')).to.equal('2.25.123779372580369273771974994683707370171');
+    expect(oid('06 14 69 81ba9f858fcdc4daacdd9abbe2939080c6d53b')).to.equal(
+      '2.25.123779372580369273771974994683707370171',
+    );
   });
 
   it('refuses to enter a primitive element', () => {

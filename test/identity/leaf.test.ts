@@ -58,11 +58,37 @@ describe('identity/leaf', () => {
     ['of version 1', { ...LEAF, version: 1 }, /version 1/],
     ['with permitted names', { ...LEAF, permittedNames: [{ uri: 'acme.example' }] }, /name constraints/],
     ['with excluded names', { ...LEAF, excludedNames: [{ uri: 'x.example' }] }, /name constraints/],
-    ['with an unknown critical extension', { ...LEAF, extensions: [{ oid: UNKNOWN, critical: true, value: NULL }] }, /critical extension 1\.3\.6\.1\.4\.1\.55738\.666\.1/],
-    ['with an unknown extension twice', { ...LEAF, extensions: [{ oid: UNKNOWN, value: NULL }, { oid: UNKNOWN, value: NULL }] }, /twice/],
-    ['with keyUsage twice', { ...LEAF, extensions: [{ oid: '2.5.29.15', value: Uint8Array.of(3, 2, 7, 0x80) }] }, /2\.5\.29\.15 twice/],
-    ['with a malformed extension', { ...without(LEAF, 'ca'), extensions: [{ oid: '2.5.29.19', value: Uint8Array.of(0x30, 3, 1) }] }, /beyond the end/],
-    ['with bytes after the value of an extension', { ...without(LEAF, 'ca'), extensions: [{ oid: '2.5.29.19', value: Uint8Array.of(0x30, 0, 5, 0) }] }, /after the end/],
+    [
+      'with an unknown critical extension',
+      { ...LEAF, extensions: [{ oid: UNKNOWN, critical: true, value: NULL }] },
+      /critical extension 1\.3\.6\.1\.4\.1\.55738\.666\.1/,
+    ],
+    [
+      'with an unknown extension twice',
+      {
+        ...LEAF,
+        extensions: [
+          { oid: UNKNOWN, value: NULL },
+          { oid: UNKNOWN, value: NULL },
+        ],
+      },
+      /twice/,
+    ],
+    [
+      'with keyUsage twice',
+      { ...LEAF, extensions: [{ oid: '2.5.29.15', value: Uint8Array.of(3, 2, 7, 0x80) }] },
+      /2\.5\.29\.15 twice/,
+    ],
+    [
+      'with a malformed extension',
+      { ...without(LEAF, 'ca'), extensions: [{ oid: '2.5.29.19', value: Uint8Array.of(0x30, 3, 1) }] },
+      /beyond the end/,
+    ],
+    [
+      'with bytes after the value of an extension',
+      { ...without(LEAF, 'ca'), extensions: [{ oid: '2.5.29.19', value: Uint8Array.of(0x30, 0, 5, 0) }] },
+      /after the end/,
+    ],
     ['with an RSA key of 1024 bits', { ...LEAF, keyKind: 'RSA-1024' }, /RSA key of 1024 bits/],
     ['with a key on another curve', { ...LEAF, keyKind: 'secp256k1' }, /elliptic curve/],
     ['signed with SHA-1', { ...LEAF, hash: 'sha1' }, /weak or unknown algorithm/],

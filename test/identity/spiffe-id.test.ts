@@ -83,6 +83,7 @@ describe('identity/spiffe-id', () => {
 
   it('reads names of trust domains', () => {
     expect(readTrustDomain('acme.example')).to.equal('acme.example');
-    for (const name of ['', 'spiffe://acme.example', 'Acme', 'a/b', 'a\n']) expect(readTrustDomain(name)).to.equal(null);
+    for (const name of ['', 'spiffe://acme.example', 'Acme', 'a/b', 'a\n'])
+      expect(readTrustDomain(name)).to.equal(null);
   });
 });

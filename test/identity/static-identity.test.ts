@@ -91,21 +91,50 @@ describe('identity/static-identity', () => {
   const minted = leaf(ca);
   const stranger = root({ subject: { CN: 'stranger' } });
   const wrong: [string, StaticIdentityOptions, RegExp][] = [
-    ['the key of another pair', options(minted, { privateKey: leaf(ca).privateKeyPem }), /^privateKey: it is not the key of the certificate [\w-]{43}$/],
+    [
+      'the key of another pair',
+      options(minted, { privateKey: leaf(ca).privateKeyPem }),
+      /^privateKey: it is not the key of the certificate [\w-]{43}$/,
+    ],
     ['no key', options(minted, { privateKey: '' }), /^privateKey: it holds 0 private keys$/],
-    ['two keys', options(minted, { privateKey: minted.privateKeyPem.repeat(2) }), /^privateKey: it holds 2 private keys$/],
-    ['a torn key', options(minted, { privateKey: minted.privateKeyPem.slice(0, 100) }), /^privateKey: it is not PEM, or is cut short$/],
-    ['a key of which a line is missing', options(minted, { privateKey: minted.privateKeyPem.split('\n').toSpliced(1, 1).join('\n') }), /^privateKey: it cannot be read/],
+    [
+      'two keys',
+      options(minted, { privateKey: minted.privateKeyPem.repeat(2) }),
+      /^privateKey: it holds 2 private keys$/,
+    ],
+    [
+      'a torn key',
+      options(minted, { privateKey: minted.privateKeyPem.slice(0, 100) }),
+      /^privateKey: it is not PEM, or is cut short$/,
+    ],
+    [
+      'a key of which a line is missing',
+      options(minted, { privateKey: minted.privateKeyPem.split('\n').toSpliced(1, 1).join('\n') }),
+      /^privateKey: it cannot be read/,
+    ],
     [
       'an encrypted key',
       options(minted, {
-        privateKey: createPrivateKey(minted.privateKeyPem).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' }) as string,
+        privateKey: createPrivateKey(minted.privateKeyPem).export({
+          type: 'pkcs8',
+          format: 'pem',
+          cipher: 'aes-256-cbc',
+          passphrase: 'x',
+        }) as string,
       }),
       /^privateKey: it cannot be read, or is encrypted$/,
     ],
     ['no certificate', options(minted, { certificate: 'nothing' }), /^certificate: it holds no certificate$/],
-    ['a torn certificate', options(minted, { certificate: minted.pem.slice(0, -40) }), /^certificate: it is not PEM, or is cut short$/],
-    ['a chain torn in the middle', options(minted, { certificate: minted.pem.slice(0, -40) + ica.pem }), /^certificate: it is not PEM, or is cut short$/],
+    [
+      'a torn certificate',
+      options(minted, { certificate: minted.pem.slice(0, -40) }),
+      /^certificate: it is not PEM, or is cut short$/,
+    ],
+    [
+      'a chain torn in the middle',
+      options(minted, { certificate: minted.pem.slice(0, -40) + ica.pem }),
+      /^certificate: it is not PEM, or is cut short$/,
+    ],
     [
       'a public key in place of the certificate',
       options(minted, { certificate: createPublicKey(minted.pem).export({ type: 'spki', format: 'pem' }) as string }),
@@ -114,24 +143,59 @@ describe('identity/static-identity', () => {
     ['a CA as leaf', options(ca), /^certificate: the leaf is a CA/],
     ['a leaf without a SPIFFE ID', options(leaf(ca, { uriNames: [] })), /^certificate: the leaf has 0 URI SANs/],
     ['a leaf without its intermediate', options(leaf(ica)), /^certificate: no certificate of the chain was issued/],
-    ['an expired leaf', options(leaf(ca, { notBefore: NOW - 2 * HOUR, notAfter: NOW - HOUR })), /^certificate: the leaf is valid from/],
-    ['the bundle of another CA', options(minted, { bundles: { 'acme.example': stranger.pem } }), /^certificate: no certificate of the chain/],
-    ['no bundle of the own domain', options(minted, { bundles: { 'partner.example': ca.pem } }), /^bundles: there is none for the own trust domain acme\.example$/],
+    [
+      'an expired leaf',
+      options(leaf(ca, { notBefore: NOW - 2 * HOUR, notAfter: NOW - HOUR })),
+      /^certificate: the leaf is valid from/,
+    ],
+    [
+      'the bundle of another CA',
+      options(minted, { bundles: { 'acme.example': stranger.pem } }),
+      /^certificate: no certificate of the chain/,
+    ],
+    [
+      'no bundle of the own domain',
+      options(minted, { bundles: { 'partner.example': ca.pem } }),
+      /^bundles: there is none for the own trust domain acme\.example$/,
+    ],
     ['no bundle', options(minted, { bundles: {} }), /^bundles: there is none$/],
-    ['a bundle that is empty', options(minted, { bundles: { 'acme.example': '' } }), /^bundles\["acme\.example"\]: it holds no usable authority$/],
-    ['a leaf as authority', options(minted, { bundles: { 'acme.example': ca.pem + minted.pem } }), /an issuer that is no CA/],
-    ['a private key in a bundle', options(minted, { bundles: { 'acme.example': ca.pem + ca.privateKeyPem } }), /it holds a PRIVATE KEY/],
-    ['a bundle under a SPIFFE ID', options(minted, { bundles: { 'acme.example': ca.pem, 'spiffe://acme.example': ca.pem } }), /it is not the name of a trust domain/],
+    [
+      'a bundle that is empty',
+      options(minted, { bundles: { 'acme.example': '' } }),
+      /^bundles\["acme\.example"\]: it holds no usable authority$/,
+    ],
+    [
+      'a leaf as authority',
+      options(minted, { bundles: { 'acme.example': ca.pem + minted.pem } }),
+      /an issuer that is no CA/,
+    ],
+    [
+      'a private key in a bundle',
+      options(minted, { bundles: { 'acme.example': ca.pem + ca.privateKeyPem } }),
+      /it holds a PRIVATE KEY/,
+    ],
+    [
+      'a bundle under a SPIFFE ID',
+      options(minted, { bundles: { 'acme.example': ca.pem, 'spiffe://acme.example': ca.pem } }),
+      /it is not the name of a trust domain/,
+    ],
   ];
   for (const [name, given, about] of wrong) {
     it(`refuses ${name}`, async () => {
       const problems = await problemsOf(given);
-      expect(problems.some((problem) => about.test(problem)), problems.join('\n')).to.equal(true);
+      expect(
+        problems.some((problem) => about.test(problem)),
+        problems.join('\n'),
+      ).to.equal(true);
     });
   }
 
   it('lists every problem at once', async () => {
-    const problems = await problemsOf({ certificate: ca.pem, privateKey: 'x', bundles: { Acme: ca.pem, 'b.example': 'x' } });
+    const problems = await problemsOf({
+      certificate: ca.pem,
+      privateKey: 'x',
+      bundles: { Acme: ca.pem, 'b.example': 'x' },
+    });
     expect(problems.map((problem) => problem.split(':')[0])).to.deep.equal([
       'privateKey',
       'certificate',

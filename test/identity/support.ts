@@ -49,12 +49,16 @@ export function expectRefusal(run: () => unknown, reason: Reason, about: RegExp)
   }
   expect(thrown, 'refusal').to.be.instanceOf(RefusalError);
   const refusal = thrown as RefusalError;
-  expect(`${refusal.reason}: ${refusal.detail}`).to.match(new RegExp(`^${reason}: `)).and.to.match(about);
+  expect(`${refusal.reason}: ${refusal.detail}`)
+    .to.match(new RegExp(`^${reason}: `))
+    .and.to.match(about);
 }
 
 /** Expects a denial with this reason, whose detail says `about`. */
 export function expectDenial(result: object | null, reason: Reason, about: RegExp): void {
   expect(result, 'denial').to.include.keys('reason', 'detail');
   const denial = result as Denial;
-  expect(`${denial.reason}: ${denial.detail}`).to.match(new RegExp(`^${reason}: `)).and.to.match(about);
+  expect(`${denial.reason}: ${denial.detail}`)
+    .to.match(new RegExp(`^${reason}: `))
+    .and.to.match(about);
 }

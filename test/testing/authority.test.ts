@@ -52,14 +52,17 @@ describe('testing/authority', () => {
   });
 
   it('issues identities that real TLS takes, in both roles', async () => {
-    const [planner, tasks] = await Promise.all([authority.identity('agents/planner'), authority.identity('services/tasks')]);
+    const [planner, tasks] = await Promise.all([
+      authority.identity('agents/planner'),
+      authority.identity('services/tasks'),
+    ]);
     const seen = await handshake(planner, tasks);
     expect(seen.protocol).to.equal('TLSv1.3');
     expect(seen.clientSaw).to.deep.equal(tasks.current().svid.chain[0]);
     expect(seen.serverSaw).to.deep.equal(planner.current().svid.chain[0]);
   });
 
-  it('issues identities that real TLS refuses when they are another authority\'s or expired', async () => {
+  it("issues identities that real TLS refuses when they are another authority's or expired", async () => {
     const tasks = await authority.identity('services/tasks');
     const stranger = await createTestAuthority({ trustDomain: 'acme.example' });
     const expired = await authority.identity('agents/old', { lifetimeSeconds: -5 });
@@ -70,7 +73,9 @@ describe('testing/authority', () => {
 
   it('exports identities for other processes', async () => {
     const planner = await authority.identity('agents/planner');
-    const source = await staticIdentity(JSON.parse(JSON.stringify(planner.export())) as ReturnType<typeof planner.export>);
+    const source = await staticIdentity(
+      JSON.parse(JSON.stringify(planner.export())) as ReturnType<typeof planner.export>,
+    );
     expect(source.current().svid.fingerprint).to.equal(planner.fingerprint);
     const seen = await handshake(source, await authority.identity('services/tasks'));
     expect(seen.serverSaw).to.deep.equal(planner.current().svid.chain[0]);
@@ -155,7 +160,9 @@ describe('testing/authority', () => {
     const read = async (jwt: string): Promise<{ header: object; payload: Record<string, unknown> }> => {
       const { kid } = decodeProtectedHeader(jwt);
       const jwk = authority.jwks().keys.find((key) => key.kid === kid) as JWK;
-      const { payload, protectedHeader } = await jwtVerify(jwt, await importJWK(jwk, 'ES256'), { currentDate: new Date() });
+      const { payload, protectedHeader } = await jwtVerify(jwt, await importJWK(jwk, 'ES256'), {
+        currentDate: new Date(),
+      });
       return { header: protectedHeader, payload };
     };
 
@@ -165,9 +172,16 @@ describe('testing/authority', () => {
       const jwt = await authority.token({ audience, boundTo: planner, grants, scope: ['a', 'b'] });
       const { header, payload } = await read(jwt);
       expect(header).to.deep.equal({ alg: 'ES256', typ: 'at+jwt', kid: authority.tokenKey.id });
-      expect(payload).to.include({ iss: 'https://test-authority.acme.example', sub: planner.spiffeId, aud: audience, scope: 'a b' });
+      expect(payload).to.include({
+        iss: 'https://test-authority.acme.example',
+        sub: planner.spiffeId,
+        aud: audience,
+        scope: 'a b',
+      });
       expect(payload.cnf).to.deep.equal({ 'x5t#S256': planner.fingerprint });
-      expect(payload.authorization_details).to.deep.equal([{ type: 'zerotrust', actions: ['tasks.*'], resources: ['**'] }]);
+      expect(payload.authorization_details).to.deep.equal([
+        { type: 'zerotrust', actions: ['tasks.*'], resources: ['**'] },
+      ]);
       expect((payload.exp as number) - (payload.iat as number)).to.equal(300);
       expect(payload.jti).to.be.a('string').with.length.above(20);
       expect(payload).not.to.have.any.keys('act', 'nbf');
@@ -180,7 +194,10 @@ describe('testing/authority', () => {
       const actors = [gateway.spiffeId, { subject: 'spiffe://acme.example/b', issuer: 'https://i.example' }];
       const { payload } = await read(await authority.token({ subject: 'users/7', audience, boundTo: gateway, actors }));
       expect(payload.sub).to.equal('users/7');
-      expect(payload.act).to.deep.equal({ sub: gateway.spiffeId, act: { sub: 'spiffe://acme.example/b', iss: 'https://i.example' } });
+      expect(payload.act).to.deep.equal({
+        sub: gateway.spiffeId,
+        act: { sub: 'spiffe://acme.example/b', iss: 'https://i.example' },
+      });
     });
 
     it('can be made wrong', async () => {
@@ -194,7 +211,9 @@ describe('testing/authority', () => {
       });
       const [header, payload] = jwt.split('.').map((part) => Buffer.from(part, 'base64url').toString());
       expect(JSON.parse(header ?? '')).to.deep.equal({ alg: 'ES256', crit: ['x'], kid: 'other' });
-      expect(JSON.parse(payload ?? '')).to.include({ extra: 1 }).and.not.have.property('jti');
+      expect(JSON.parse(payload ?? ''))
+        .to.include({ extra: 1 })
+        .and.not.have.property('jti');
       expect(JSON.parse(payload ?? '').aud).to.deep.equal(['x']);
       const unbound = await read(await authority.token({ subject: 'x', audience, boundTo: null }));
       expect(unbound.payload).not.to.have.property('cnf');
@@ -210,7 +229,8 @@ describe('testing/authority', () => {
       const jwt = await authority.token({ audience, boundTo: planner });
       await authority.rotate();
       expect((await read(jwt)).payload.sub).to.equal(planner.spiffeId);
-      for (const key of authority.jwks().keys) expect(key).to.include({ zerotrust_test: true }).and.not.have.property('d');
+      for (const key of authority.jwks().keys)
+        expect(key).to.include({ zerotrust_test: true }).and.not.have.property('d');
       await authority.forget();
       expect(authority.jwks().keys.map((key) => key.kid)).not.to.include(decodeProtectedHeader(jwt).kid);
     });

@@ -14,7 +14,8 @@ describe('testing/clock', () => {
   it('wakes delays in the order they fall due, each at its time', async () => {
     const clock = createFakeClock(0);
     const log: string[] = [];
-    const note = (name: string, ms: number): void => void clock.delay(ms).then(() => log.push(`${name}@${clock.now()}`));
+    const note = (name: string, ms: number): void =>
+      void clock.delay(ms).then(() => log.push(`${name}@${clock.now()}`));
     note('c', 30);
     note('a', 10);
     note('b', 10);
@@ -70,6 +71,10 @@ describe('testing/clock', () => {
   });
 
   it('refuses to advance backward', async () => {
-    expect(await createFakeClock(0).advance(-1).catch((error: unknown) => error)).to.be.instanceOf(RangeError);
+    expect(
+      await createFakeClock(0)
+        .advance(-1)
+        .catch((error: unknown) => error),
+    ).to.be.instanceOf(RangeError);
   });
 });

@@ -13,7 +13,12 @@ export interface Handshake {
 
 /** One real handshake, TLS 1.3 with certificates on both sides. Rejects where either side refuses. */
 export async function handshake(client: X509Source, server: X509Source): Promise<Handshake> {
-  const listener = createServer({ ...material(server), requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
+  const listener = createServer({
+    ...material(server),
+    requestCert: true,
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.3',
+  });
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const accepted = Promise.race([
