@@ -105,6 +105,19 @@ export interface TokenVerifier extends Closeable {
    * peer's leaf, presenter. `null` when all pass. Pure and synchronous; it runs on each call.
    */
   check(token: VerifiedToken, peer: PeerIdentity, now: number): Denial | null;
+  /** Which keys are in force for each issuer, and why the last reload was refused where it was. */
+  posture(): readonly IssuerPosture[];
+}
+
+/** The keys of one issuer as they are enforced now. */
+export interface IssuerPosture {
+  readonly issuer: string;
+  /** Rises with every key set that was taken into use. */
+  readonly generation: number;
+  /** The `kid` of every key in force; empty when no key set may be used. */
+  readonly keyIds: readonly string[];
+  /** Why the newest key set was refused and the one before it kept; `null` when the newest is in force. */
+  readonly problem: string | null;
 }
 
 /** Remembers single-use tokens. */
@@ -118,6 +131,33 @@ export interface ReplayStore {
 }
 
 export type ClaimResult = 'fresh' | 'replayed' | 'full';
+
+/** What is revoked, as of one epoch. */
+export interface RevocationSnapshot {
+  /** Rises with every change; it never goes back. */
+  readonly epoch: number;
+  /** Milliseconds since the Unix epoch. */
+  readonly issuedAt: number;
+  /** Milliseconds since the Unix epoch by which a newer one is due; `null` when none is ever due (in-process revocations). */
+  readonly nextUpdate: number | null;
+  /**
+   * Whether a peer is revoked: its SPIFFE ID, fingerprint, serial number, or the root its chain leads to. Constant time.
+   * @param root fingerprint (`x5t#S256`) of the root of the peer's chain
+   */
+  peerRevoked(peer: PeerIdentity, root?: string): boolean;
+  /**
+   * Whether a token is revoked: its id, subject, signing key or time of issue, or one of the identities it names (subject,
+   * actors, the certificate it is bound to). Constant time.
+   */
+  tokenRevoked(token: VerifiedToken): boolean;
+}
+
+/** A source of revocations. */
+export interface RevocationSource {
+  current(): RevocationSnapshot;
+  /** Called after each change; the returned function removes the listener. */
+  onChange(listener: () => void): () => void;
+}
 
 /** What a client guard asks a token source for. */
 export interface TokenRequest {
