@@ -11,16 +11,19 @@ import { type Clock, systemClock } from './clock.js';
 import { ConfigurationError, type Problem } from './errors.js';
 import { authenticatePeer } from './identity/authenticate.js';
 import { parseSpiffeId } from './identity/spiffe-id.js';
-import { isTestAuthority } from './identity/test-mark.js';
+import { testAuthorityProblems } from './identity/test-mark.js';
 import type { X509Context, X509Source } from './identity/types.js';
 import type { Closeable } from './lifecycle.js';
 import type { Policy } from './policy/types.js';
-import { createTokenCache, type TokenCache } from './token/cache.js';
+import { createTokenCache } from './token/token-cache.js';
+import type { TokenLane } from './token/token-lane.js';
 import type { TokenSource } from './token/types.js';
+import { readUnverified } from './token/unverified.js';
 import { channelCredentials, GuardedChannel } from './transport/channel.js';
 import type { ChannelGeneration, TokenAttachment } from './transport/client-call.js';
-import { grpcVersion, isSupportedGrpc, OLDEST_GRPC } from './transport/grpc-internals.js';
-import { decodeRefusal, STATUS_DETAILS_KEY } from './wire/status.js';
+import { grpcProblems } from './transport/grpc-internals.js';
+import { RENEW_METHOD } from './wire/session.js';
+import { decodeRefusal, type RefusalInfo, STATUS_DETAILS_KEY } from './wire/status.js';
 
 /** Options of {@link createClientGuard}. */
 export interface ClientGuardOptions {
@@ -48,7 +51,8 @@ export interface ServerTarget {
 }
 
 /** Options of {@link ClientGuard.createClient}: the target, and whatever grpc-js takes for a client. */
-export type GuardedClientOptions = ServerTarget & Omit<grpc.ClientOptions, 'channelOverride' | 'channelFactoryOverride'>;
+export type GuardedClientOptions = ServerTarget &
+  Omit<grpc.ClientOptions, 'channelOverride' | 'channelFactoryOverride'>;
 
 /** The constructor of a generated client. */
 export type ClientConstructor<C> = new (
@@ -63,7 +67,7 @@ export interface ClientGuard extends Closeable {
    * A client whose every call goes over mutual TLS to the server of that SPIFFE ID and carries a token bound to our
    * certificate. `close()` of the client closes its connections.
    */
-  createClient<C>(constructor: ClientConstructor<C>, address: string, options: GuardedClientOptions): C;
+  createClient<C>(clientClass: ClientConstructor<C>, address: string, options: GuardedClientOptions): C;
   /**
    * Credentials for frameworks that build their own client. They stay with the certificate of the moment they were
    * made: make new ones after a rotation. A refused token is not retried through them.
@@ -71,7 +75,8 @@ export interface ClientGuard extends Closeable {
   credentialsFor(target: ServerTarget): grpc.ChannelCredentials;
 }
 
-const RETRY_REASONS = new Set(['TOKEN_EXPIRED', 'TOKEN_REVOKED', 'TOKEN_BINDING_MISMATCH']);
+/** Refusals that a fresh token cures. */
+const CURABLE: ReadonlySet<string> = new Set(['TOKEN_EXPIRED', 'TOKEN_REVOKED', 'TOKEN_BINDING_MISMATCH']);
 
 /** Some client that was made, to be moved to the next generation. */
 interface Moving {
@@ -85,10 +90,12 @@ interface Moving {
  * @throws ConfigurationError naming every mistake at once.
  */
 export async function createClientGuard(options: ClientGuardOptions): Promise<ClientGuard> {
-  throwProblems(checkClientOptions(options));
+  const problems = checkClientOptions(options);
+  if (problems.length > 0) throw new ConfigurationError('createClientGuard', problems);
   const clock = options.clock ?? systemClock;
   const { identity } = options;
   const cache = options.tokens === null ? null : createTokenCache({ source: options.tokens, clock });
+  const singleUse = singleUseMethods(options.policy);
   const moving = new Set<Moving>();
   const pooled = new Map<string, grpc.ChannelCredentials>();
   let closed = false;
@@ -101,7 +108,8 @@ export async function createClientGuard(options: ClientGuardOptions): Promise<Cl
       // The bundles of now, not of then: an authority that was removed vouches for nobody any more.
       const met = authenticatePeer(chain, identity.current().bundles, { now: clock.now(), role: 'server' });
       if ('reason' in met) return `the server is not trusted: ${met.detail}`;
-      if (met.testAuthority && options.unsafeAllowTestAuthority !== true) return 'the server was certified by a test authority';
+      if (met.testAuthority && options.unsafeAllowTestAuthority !== true)
+        return 'the server was certified by a test authority';
       return met.peer.spiffeId === server ? null : `the server is ${met.peer.spiffeId}, not ${server}`;
     });
     pooled.set(key, made);
@@ -123,6 +131,7 @@ export async function createClientGuard(options: ClientGuardOptions): Promise<Cl
   };
   const stop = identity.onChange((context) => {
     pooled.clear();
+    cache?.rotate(context.svid.fingerprint);
     for (const one of moving) one.channel.rotate(one.generation(context));
   });
   const close = async (): Promise<void> => {
@@ -136,26 +145,31 @@ export async function createClientGuard(options: ClientGuardOptions): Promise<Cl
   };
 
   return {
-    createClient(constructor, address, { server: serverText, audience: audienceText, ...grpcOptions }) {
-      const { server, audience } = target({ server: serverText, ...(audienceText !== undefined && { audience: audienceText }) });
+    createClient(ClientClass, address, { server: serverText, audience: audienceText, ...grpcOptions }) {
+      const { server, audience } = target({
+        server: serverText,
+        ...(audienceText !== undefined && { audience: audienceText }),
+      });
       const generation = (context: X509Context): ChannelGeneration => {
         const channel = new grpc.Channel(address, credentials(context, server), grpcOptions as grpc.ChannelOptions);
-        const tokens = cache === null ? null : attachment({ cache, context, audience, channel, clock, policy: options.policy });
-        return { channel, tokens };
+        if (cache === null) return { channel, tokens: null };
+        const lane = cache.lane({ audience, svid: context.svid });
+        return { channel, tokens: attachment(lane, singleUse, channel, clock) };
       };
       const channel = new GuardedChannel(generation(identity.current()), () => moving.delete(one));
       const one: Moving = { channel, generation };
       moving.add(one);
       // The credentials are those of the channel; these are never used.
-      return new constructor(address, grpc.credentials.createInsecure(), { ...grpcOptions, channelOverride: channel });
+      return new ClientClass(address, grpc.credentials.createInsecure(), { ...grpcOptions, channelOverride: channel });
     },
     credentialsFor(wanted) {
       const { server, audience } = target(wanted);
       const context = identity.current();
       const channel = credentials(context, server);
       if (cache === null) return channel;
+      const lane = cache.lane({ audience, svid: context.svid });
       const perCall = grpc.credentials.createFromMetadataGenerator(({ method_name: method }, callback) => {
-        cache.get(tokenRequest(context, audience, method, options.policy)).then(
+        (singleUse.has(method) ? lane.getFresh(method) : lane.get(method)).then(
           (token) => {
             const metadata = new grpc.Metadata();
             metadata.set('authorization', `Bearer ${token}`);
@@ -169,4 +183,64 @@ export async function createClientGuard(options: ClientGuardOptions): Promise<Cl
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function attachment(
+  lane: TokenLane,
+  singleUse: ReadonlySet<string>,
+  channel: grpc.ChannelInterface,
+  clock: Clock,
+): TokenAttachment {
+  return {
+    peek: (method) => (singleUse.has(method) ? null : lane.peek(method)),
+    obtain(method, refused) {
+      if (singleUse.has(method)) return lane.getFresh(method);
+      return refused === null ? lane.get(method) : lane.refresh(method, refused);
+    },
+    curable: (status) => CURABLE.has(refusalOf(status)?.reason ?? ''),
+    opened: renewals({
+      channel,
+      clock,
+      freshToken: (used) => lane.refresh(RENEW_METHOD, used),
+      expiryOf: (token) => readUnverified(token).expiresAt,
+    }),
+  };
+}
+
+/**
+ * What a guarded server said when it refused a call; `null` for any other error. Programs switch on `reason`, never on
+ * text; `decisionId` names the record in the audit trail of the server.
+ */
+export function refusalOf(status: { readonly metadata?: grpc.Metadata | null }): RefusalInfo | null {
+  const [bytes] = status.metadata?.get(STATUS_DETAILS_KEY) ?? [];
+  return bytes instanceof Uint8Array ? decodeRefusal(bytes) : null;
+}
+
+function singleUseMethods(policy: Policy | undefined): ReadonlySet<string> {
+  const methods = new Set<string>();
+  for (const rule of policy?.rules.values() ?? []) if (rule.singleUse) methods.add(rule.method);
+  return methods;
+}
+
+const KNOWN_OPTIONS = new Set(['identity', 'tokens', 'policy', 'clock', 'unsafeAllowTestAuthority']);
+
+function checkClientOptions(options: ClientGuardOptions): Problem[] {
+  const problems = grpcProblems();
+  for (const name of Object.keys(options)) {
+    if (KNOWN_OPTIONS.has(name)) continue;
+    problems.push({
+      place: name,
+      problem: 'there is no such option',
+      remedy: `Use one of ${[...KNOWN_OPTIONS].join(', ')}`,
+    });
+  }
+  if (options.tokens !== null && typeof options.tokens?.getToken !== 'function') {
+    problems.push({
+      place: 'tokens',
+      problem: 'it is no token source',
+      remedy: 'Give an object with getToken, or write null to send none',
+    });
+  }
+  problems.push(...testAuthorityProblems(options));
+  return problems;
 }

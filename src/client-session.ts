@@ -63,7 +63,7 @@ async function keep(
       wait = expiresAt === null ? 0 : (expiresAt - clock.now()) * RENEW_AT;
     } catch {
       // Tried again until the stream has ended by itself.
-      wait = Math.min(RETRY_MS, (expiresAt - clock.now()) / 2);
+      wait = expiresAt === null ? 0 : Math.min(RETRY_MS, (expiresAt - clock.now()) / 2);
     }
   }
 }
@@ -74,9 +74,17 @@ function renew(client: grpc.Client, streamId: string, token: string): Promise<Re
   metadata.set('authorization', `Bearer ${token}`);
   const options = { deadline: Date.now() + DEADLINE_MS };
   return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(RENEW_METHOD, requestSerialize, responseDeserialize, { streamId }, metadata, options, (error, response) => {
-      if (error !== null || response === undefined) reject(error ?? new Error('no response'));
-      else resolve(response);
-    });
+    client.makeUnaryRequest(
+      RENEW_METHOD,
+      requestSerialize,
+      responseDeserialize,
+      { streamId },
+      metadata,
+      options,
+      (error, response) => {
+        if (error !== null || response === undefined) reject(error ?? new Error('no response'));
+        else resolve(response);
+      },
+    );
   });
 }

@@ -11,7 +11,7 @@ import { pinoAudit } from './audit/pino-sink.js';
 import { Recorder } from './audit/recorder.js';
 import { systemClock } from './clock.js';
 import type { Problem } from './errors.js';
-import { isTestAuthority } from './identity/test-mark.js';
+import { testAuthorityProblems } from './identity/test-mark.js';
 import type { Closeable } from './lifecycle.js';
 import { createAuthorizer } from './policy/authorizer.js';
 import { sessionRules, withBuiltins } from './policy/builtin.js';
@@ -212,20 +212,6 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-function testAuthorityProblems(options: ServerGuardOptions): Problem[] {
-  if (options.unsafeAllowTestAuthority === true) return [];
-  const problems: Problem[] = [];
-  for (const [domain, roots] of options.identity.current().bundles) {
-    if (!roots.some((root) => isTestAuthority(root))) continue;
-    problems.push({
-      place: `identity (bundle of ${domain})`,
-      problem: 'it holds an authority of the test kit, whose keys anyone can make',
-      remedy: 'Use a real authority; in tests and demonstrations write `unsafeAllowTestAuthority: true`',
-    });
-  }
-  return problems;
 }
 
 function digestOf(roots: readonly Uint8Array[]): string {

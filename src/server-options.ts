@@ -11,7 +11,7 @@ import type { X509Source } from './identity/types.js';
 import type { BuiltinPolicies } from './policy/builtin.js';
 import type { Policy } from './policy/types.js';
 import type { IssuerOptions, ReplayStore, RevocationSource } from './token/types.js';
-import { grpcVersion, isSupportedGrpc, OLDEST_GRPC } from './transport/grpc-internals.js';
+import { grpcProblems } from './transport/grpc-internals.js';
 
 /** Which tokens a server accepts. */
 export interface TokenOptions {
@@ -132,15 +132,7 @@ export function effectiveLimits(limits: Limits | undefined, problems: Problem[])
 
 /** What is wrong with the options as such, before anything is created from them. */
 export function checkServerOptions(options: ServerGuardOptions, policy: Policy): Problem[] {
-  const problems: Problem[] = [];
-  const version = grpcVersion();
-  if (!isSupportedGrpc(version)) {
-    problems.push({
-      place: '@grpc/grpc-js',
-      problem: `version ${version ?? 'unknown'} is not supported (before ${OLDEST_GRPC} it hands out unverified client certificates)`,
-      remedy: `Install @grpc/grpc-js ${OLDEST_GRPC} or newer, below 2`,
-    });
-  }
+  const problems = grpcProblems();
   for (const name of Object.keys(options)) {
     if (!KNOWN_OPTIONS.has(name)) {
       problems.push({

@@ -4,7 +4,9 @@
  * @module
  */
 
+import type { Problem } from '../errors.js';
 import { parseCertificate } from './certificate.js';
+import type { X509Source } from './types.js';
 
 /** A non-critical extension under this object identifier (a UUID, ITU-T X.667) marks an authority of the test kit. */
 export const TEST_MARK = '2.25.15614552779468437480537266270918484098';
@@ -23,4 +25,22 @@ export function isTestAuthority(root: Uint8Array): boolean {
   } catch {
     return false;
   }
+}
+
+/** What a guard that was not told to accept the test kit has against an identity: authorities of the kit in its bundles. */
+export function testAuthorityProblems(options: {
+  readonly identity: X509Source;
+  readonly unsafeAllowTestAuthority?: true;
+}): Problem[] {
+  if (options.unsafeAllowTestAuthority === true) return [];
+  const problems: Problem[] = [];
+  for (const [domain, roots] of options.identity.current().bundles) {
+    if (!roots.some((root) => isTestAuthority(root))) continue;
+    problems.push({
+      place: `identity (bundle of ${domain})`,
+      problem: 'it holds an authority of the test kit, whose keys anyone can make',
+      remedy: 'Use a real authority; in tests and demonstrations write `unsafeAllowTestAuthority: true`',
+    });
+  }
+  return problems;
 }

@@ -49,7 +49,9 @@ function message(rule: MethodRule, principal: Principal, request: unknown): Deni
 }
 
 function granted(permission: string, held: Held, segments: readonly string[]): Denial | null {
-  return coveredBy(held, segments) ? null : deny('RESOURCE_NOT_GRANTED', `no grant of ${permission} covers the resource`);
+  return coveredBy(held, segments)
+    ? null
+    : deny('RESOURCE_NOT_GRANTED', `no grant of ${permission} covers the resource`);
 }
 
 const authorizer: Authorizer = Object.freeze({ call, message });

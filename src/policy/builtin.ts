@@ -64,7 +64,11 @@ export function withBuiltins(policy: Policy, builtin: BuiltinPolicies | undefine
   for (const [name, chosen] of Object.entries(builtin ?? {}) as [keyof BuiltinPolicies, BuiltinPolicy | undefined][]) {
     const place = `builtin.${name}`;
     if (!Object.hasOwn(METHODS, name)) {
-      problems.push({ place, problem: 'there is no such vendor service', remedy: `Use one of ${Object.keys(METHODS).join(', ')}` });
+      problems.push({
+        place,
+        problem: 'there is no such vendor service',
+        remedy: `Use one of ${Object.keys(METHODS).join(', ')}`,
+      });
     } else if (chosen !== undefined && chosen !== 'deny') {
       const callers = callersOf(place, chosen, problems);
       for (const [method, kind] of Object.entries(METHODS[name])) {
@@ -89,16 +93,28 @@ export function sessionRules(policy: Policy, renewMethod: string): Policy {
 
 function callersOf(place: string, chosen: Exclude<BuiltinPolicy, 'deny'>, problems: Problem[]): SubjectPattern[] {
   if (typeof chosen.mtlsOnly !== 'string' || chosen.mtlsOnly.trim() === '') {
-    problems.push({ place: `${place}.mtlsOnly`, problem: 'the reason is missing', remedy: 'Write why a peer certificate suffices' });
+    problems.push({
+      place: `${place}.mtlsOnly`,
+      problem: 'the reason is missing',
+      remedy: 'Write why a peer certificate suffices',
+    });
   }
   if (!Array.isArray(chosen.callers) || chosen.callers.length === 0) {
-    problems.push({ place: `${place}.callers`, problem: 'nobody is named', remedy: 'Name who may call, such as spiffe://acme.example/probes/*' });
+    problems.push({
+      place: `${place}.callers`,
+      problem: 'nobody is named',
+      remedy: 'Name who may call, such as spiffe://acme.example/probes/*',
+    });
     return [];
   }
   return chosen.callers.flatMap((text) => {
     const pattern = text.startsWith('spiffe://') ? parseSubjectPattern(text) : null;
     if (pattern !== null) return [pattern];
-    problems.push({ place: `${place}.callers`, problem: `'${text}' is not a SPIFFE ID pattern`, remedy: 'Write spiffe://acme.example/probes/*' });
+    problems.push({
+      place: `${place}.callers`,
+      problem: `'${text}' is not a SPIFFE ID pattern`,
+      remedy: 'Write spiffe://acme.example/probes/*',
+    });
     return [];
   });
 }

@@ -14,7 +14,9 @@ import type { MethodRule } from './types.js';
  */
 export function callerAllowed(rule: MethodRule, peer: PeerIdentity, own: TrustDomain): Denial | null {
   if (rule.callers.length === 0) {
-    return peer.trustDomain === own ? null : deny('CALLER_NOT_ALLOWED', `no entry of callers names ${peer.trustDomain}`);
+    return peer.trustDomain === own
+      ? null
+      : deny('CALLER_NOT_ALLOWED', `no entry of callers names ${peer.trustDomain}`);
   }
   for (const list of rule.callers) {
     if (!list.some((pattern) => pattern.matches(peer.spiffeId))) {

@@ -48,18 +48,30 @@ export function compileTemplate(text: string, input: MessageModel): Template | T
     const inner = /^\{([^{}]*)\}$/.exec(part)?.[1];
     if (inner === undefined) {
       if (/\{[^{}/]*=/.test(text)) {
-        return { problem: `the shape of a resource name in '${text}' is not supported yet`, remedy: 'Name the fields one by one: projects/{project_id}' };
+        return {
+          problem: `the shape of a resource name in '${text}' is not supported yet`,
+          remedy: 'Name the fields one by one: projects/{project_id}',
+        };
       }
-      return { problem: `'${part}' in '${text}' is neither a segment nor one {field}`, remedy: 'Write projects/{project_id}/tasks/{task.id}' };
+      return {
+        problem: `'${part}' in '${text}' is neither a segment nor one {field}`,
+        remedy: 'Write projects/{project_id}/tasks/{task.id}',
+      };
     }
     if (inner.includes('=')) {
-      return { problem: `the shape '{${inner}}' is not supported yet`, remedy: 'Name the fields one by one: projects/{project_id}' };
+      return {
+        problem: `the shape '{${inner}}' is not supported yet`,
+        remedy: 'Name the fields one by one: projects/{project_id}',
+      };
     }
     const found = resolve(inner, input);
     if ('problem' in found) return found;
     if (found.each !== null) {
       if (each !== null && each.path !== found.each.path) {
-        return { problem: `'${text}' goes through two repeated fields, ${each.path} and ${found.each.path}`, remedy: 'Go through one; write a second `require` for the other' };
+        return {
+          problem: `'${text}' goes through two repeated fields, ${each.path} and ${found.each.path}`,
+          remedy: 'Go through one; write a second `require` for the other',
+        };
       }
       each = found.each;
     }
@@ -83,21 +95,31 @@ function resolve(path: string, input: MessageModel): Resolved | TemplateProblem 
     const field: FieldModel | undefined = at?.fields.get(name);
     if (field === undefined || at === null) {
       const known = at === null ? [] : [...at.fields.keys()];
-      return { problem: `${at?.typeName ?? input.typeName} has no field '${name}' ('{${path}}')`, remedy: known.length === 0 ? 'It has no fields' : `Use one of ${known.join(', ')}` };
+      return {
+        problem: `${at?.typeName ?? input.typeName} has no field '${name}' ('{${path}}')`,
+        remedy: known.length === 0 ? 'It has no fields' : `Use one of ${known.join(', ')}`,
+      };
     }
     leaf = field;
     sensitive ||= field.sensitive;
     steps.push(stepTo(field, at));
     if (field.repeated) {
       if (field.kind === 'other') return notAName(path, field);
-      if (each !== null) return { problem: `'{${path}}' goes through a repeated field inside another`, remedy: 'Go through one repeated field at most' };
+      if (each !== null)
+        return {
+          problem: `'{${path}}' goes through a repeated field inside another`,
+          remedy: 'Go through one repeated field at most',
+        };
       each = { path: names.slice(0, index + 1).join('.'), steps };
       steps = [];
     }
     if (last) {
       if (field.kind === 'other' || field.kind === 'message') return notAName(path, field);
     } else if (field.kind !== 'message' || field.message === null) {
-      return { problem: `'${name}' in '{${path}}' is not a message`, remedy: 'A path goes through messages to a string, an integer or an enum' };
+      return {
+        problem: `'${name}' in '{${path}}' is not a message`,
+        remedy: 'A path goes through messages to a string, an integer or an enum',
+      };
     }
     at = field.message === null ? null : field.message();
   }

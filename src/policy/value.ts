@@ -43,7 +43,8 @@ export function stepTo(field: FieldModel, within: MessageModel): Step {
 export function memberOf(object: unknown, step: Step): unknown {
   const { field } = step;
   if (object === undefined || object === null) return undefined;
-  if (typeof object !== 'object' || Array.isArray(object)) return invalid(field, 'lies in something that is not a message');
+  if (typeof object !== 'object' || Array.isArray(object))
+    return invalid(field, 'lies in something that is not a message');
   if (step.oneof !== null) return oneofMember(object, step, step.oneof);
   const value = ownValue(object, field);
   return value === undefined ? absent(object, step) : value;
@@ -112,7 +113,10 @@ function namesOf(model: MessageModel): ReadonlySet<string> {
       for (const one of [name, localName]) all.add(one);
       if (oneof !== null) all.add(oneof).add(camelCase(oneof));
       // proto-loader shows the synthetic oneof of a proto3 optional field.
-      all.add(`_${name}`).add(`_${localName}`).add(camelCase(`_${name}`));
+      all
+        .add(`_${name}`)
+        .add(`_${localName}`)
+        .add(camelCase(`_${name}`));
     }
     names = all;
     knownNames.set(model, names);

@@ -4,32 +4,34 @@
  * @module
  */
 
+import type { AuditEvent, AuditSink } from '../audit/types.js';
+
 /** A sink that keeps every event in memory. Made by {@link recordingAudit}. */
-export interface RecordingAudit<E> {
+export interface RecordingAudit extends AuditSink {
   /** What was written, oldest first. */
-  readonly events: readonly E[];
+  readonly events: readonly AuditEvent[];
   readonly durable: false;
-  write(event: E): void;
+  write(event: AuditEvent): void;
   /** The first event, already written or yet to come, for which `predicate` holds. Rejects when the sink is closed first. */
-  waitFor(predicate: (event: E) => boolean): Promise<E>;
+  waitFor(predicate: (event: AuditEvent) => boolean): Promise<AuditEvent>;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-interface Waiter<E> {
-  readonly predicate: (event: E) => boolean;
-  readonly resolve: (event: E) => void;
+interface Waiter {
+  readonly predicate: (event: AuditEvent) => boolean;
+  readonly resolve: (event: AuditEvent) => void;
   readonly reject: (error: Error) => void;
 }
 
 /** Makes an audit sink for tests: it keeps what is written and lets a test wait for an event without polling. */
-export function recordingAudit<E = unknown>(): RecordingAudit<E> {
-  const events: E[] = [];
-  const waiters = new Set<Waiter<E>>();
+export function recordingAudit(): RecordingAudit {
+  const events: AuditEvent[] = [];
+  const waiters = new Set<Waiter>();
   let closed = false;
   const closedError = (): Error => new Error('recordingAudit: closed before the event came.');
 
-  const sink: RecordingAudit<E> = {
+  const sink: RecordingAudit = {
     events,
     durable: false,
     write(event) {

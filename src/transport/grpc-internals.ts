@@ -9,6 +9,7 @@ import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import { createRequire } from 'node:module';
 import type { TLSSocket } from 'node:tls';
 import type * as grpc from '@grpc/grpc-js';
+import type { Problem } from '../errors.js';
 
 /** The first grpc-js whose server does not hand out unverified client certificates (CVE-2026-101916). */
 export const OLDEST_GRPC = '1.14.5';
@@ -31,6 +32,18 @@ export function isSupportedGrpc(version: string | null): boolean {
   const [major, minor, patch] = [Number(found[1]), Number(found[2]), Number(found[3])];
   if (major !== 1) return false;
   return minor > 14 || (minor === 14 && (patch > 5 || (patch === 5 && found[4] === undefined)));
+}
+
+/** What is wrong with the grpc-js that is installed. */
+export function grpcProblems(version: string | null = grpcVersion()): Problem[] {
+  if (isSupportedGrpc(version)) return [];
+  return [
+    {
+      place: '@grpc/grpc-js',
+      problem: `version ${version ?? 'unknown'} is not supported (before ${OLDEST_GRPC} it hands out unverified client certificates)`,
+      remedy: `Install @grpc/grpc-js ${OLDEST_GRPC} or newer, below 2`,
+    },
+  ];
 }
 
 interface BaseCallInternals {
