@@ -52,9 +52,9 @@ export class TokenLane {
   #held: Held | null = null;
   #flight: Flight | null = null;
   #lastFresh: string | null = null;
-  #failures = 0;
-  #failure: Error | null = null;
-  #retryAt = Number.NEGATIVE_INFINITY;
+  // Two, so that a source without single-use tokens does not hold up the reusable ones.
+  readonly #shared: Backoff;
+  readonly #single: Backoff;
   #dropped = false;
 
   constructor(
@@ -67,6 +67,8 @@ export class TokenLane {
     this.#audience = audience;
     this.#svid = svid;
     this.#settings = settings;
+    this.#shared = new Backoff(settings);
+    this.#single = new Backoff(settings);
   }
 
   /** The fingerprint of the certificate its tokens are bound to. */
@@ -87,7 +89,7 @@ export class TokenLane {
       this.#held = null;
       return null;
     }
-    if (now >= held.renewAt && this.#flight === null && now >= this.#retryAt) {
+    if (now >= held.renewAt && this.#flight === null && this.#shared.current() === null) {
       // Nobody waits for it: a failure shows when the token is needed.
       this.#fly(method, false, null).catch(() => {});
     }
@@ -99,7 +101,7 @@ export class TokenLane {
     const known = this.peek(method);
     if (known !== null) return Promise.resolve(known);
     if (this.#flight !== null) return this.#flight.promise;
-    const failure = this.#backingOff();
+    const failure = this.#shared.current();
     return failure === null ? this.#fly(method, false, null) : Promise.reject(failure);
   }
 
@@ -117,14 +119,14 @@ export class TokenLane {
       if (this.#held?.token === refused) this.#held = null;
       if (this.#flight !== null && this.#flight.refused === refused) return this.#flight.promise;
     }
-    const failure = this.#backingOff();
+    const failure = this.#shared.current();
     if (failure !== null) throw failure;
     return this.#fly(method, true, refused);
   }
 
   /** A token nobody has used yet, for a single-use method: never from the cache, and never put there. */
   async getFresh(method: string): Promise<string> {
-    const failure = this.#backingOff();
+    const failure = this.#single.current();
     if (failure !== null) throw failure;
     try {
       const token = await this.#ask(method, true);
@@ -133,10 +135,10 @@ export class TokenLane {
         throw new TokenSourceError('the token source answered twice with one token where each is used once');
       }
       this.#lastFresh = token;
-      this.#succeeded();
+      this.#single.succeeded();
       return token;
     } catch (error) {
-      throw this.#failed(error);
+      throw this.#single.failed(error);
     }
   }
 
@@ -165,10 +167,10 @@ export class TokenLane {
       const margin = Math.min(MARGIN_MS, life * MARGIN_SHARE);
       const share = RENEW_FROM + RENEW_SPREAD * this.#settings.random();
       if (!this.#dropped) this.#held = { token, usableUntil: expiresAt - margin, renewAt: now + life * share };
-      this.#succeeded();
+      this.#shared.succeeded();
       return token;
     } catch (error) {
-      throw this.#failed(error);
+      throw this.#shared.failed(error);
     }
   }
 
@@ -207,19 +209,32 @@ export class TokenLane {
     }
     return expiresAt ?? now + OPAQUE_LIFE_MS;
   }
+}
+
+/** When to try again after failures: twice as long each time, within bounds, with jitter. */
+class Backoff {
+  readonly #settings: LaneSettings;
+  #failures = 0;
+  #failure: Error | null = null;
+  #retryAt = 0;
+
+  constructor(settings: LaneSettings) {
+    this.#settings = settings;
+  }
 
   /** The last failure, while it is too early to try again. */
-  #backingOff(): Error | null {
-    return this.#settings.clock.now() < this.#retryAt ? this.#failure : null;
+  current(): Error | null {
+    const left = this.#retryAt - this.#settings.clock.now();
+    // More than the longest wait is left only where the clock was set back.
+    return left > 0 && left <= LONGEST_BACKOFF_MS ? this.#failure : null;
   }
 
-  #succeeded(): void {
+  succeeded(): void {
     this.#failures = 0;
     this.#failure = null;
-    this.#retryAt = Number.NEGATIVE_INFINITY;
   }
 
-  #failed(cause: unknown): Error {
+  failed(cause: unknown): Error {
     const error = cause instanceof Error ? cause : new TokenSourceError('the token source failed');
     const { clock, random } = this.#settings;
     const longest = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failures);
