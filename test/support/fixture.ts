@@ -15,13 +15,25 @@ import {
 } from 'grpc-zero-trust';
 import { createTestAuthority, recordingAudit, type TestAuthority, type TestIdentity } from 'grpc-zero-trust/testing';
 import protobuf from 'protobufjs';
-import { INCLUDE_DIRS, PROTO, type Seen, TaskClientClass, type TaskClient, taskHandlers, TaskService } from './tasks.js';
+import {
+  INCLUDE_DIRS,
+  PROTO,
+  type Seen,
+  type TaskClient,
+  TaskClientClass,
+  TaskService,
+  taskHandlers,
+} from './tasks.js';
 
 export const SERVER_ID = 'spiffe://acme.example/services/tasks';
 
 /** What the honest planner holds in these tests. */
 export const GRANTS = [
-  { type: 'zerotrust', actions: ['tasks.task.read', 'tasks.task.write', 'tasks.task.pay'], resources: ['projects/7/tasks/**'] },
+  {
+    type: 'zerotrust',
+    actions: ['tasks.task.read', 'tasks.task.write', 'tasks.task.pay'],
+    resources: ['projects/7/tasks/**'],
+  },
 ];
 
 let policy: Promise<Policy> | undefined;
@@ -58,7 +70,11 @@ export interface Fixture {
   /** A client that sends exactly this token over exactly this identity, with no guard of ours in between. */
   raw(identity: TestIdentity, options?: grpc.ClientOptions): TaskClient;
   /** A guarded client of this identity. */
-  client(identity?: TestIdentity, tokens?: TokenSource | null, options?: Partial<Parameters<typeof createClientGuard>[0]>): Promise<TaskClient>;
+  client(
+    identity?: TestIdentity,
+    tokens?: TokenSource | null,
+    options?: Partial<Parameters<typeof createClientGuard>[0]>,
+  ): Promise<TaskClient>;
   close(): Promise<void>;
 }
 
@@ -66,7 +82,8 @@ export interface Fixture {
 export async function startFixture(overrides: Overrides = {}): Promise<Fixture> {
   const { authority: given, issuer, moreIssuers = [], sessions, serverOptions, prepare, ...options } = overrides;
   const authority =
-    given ?? (await createTestAuthority({ trustDomain: 'acme.example', ...(options.clock && { clock: options.clock }) }));
+    given ??
+    (await createTestAuthority({ trustDomain: 'acme.example', ...(options.clock && { clock: options.clock }) }));
   const serverIdentity = await authority.identity('services/tasks');
   const planner = await authority.identity('agents/planner');
   const audit = recordingAudit();
@@ -183,7 +200,12 @@ export type Outcome<O> = { readonly ok: O } | { readonly error: grpc.ServiceErro
 
 /** Makes a unary call and says how it ended. Never rejects. */
 export function unary<I, O>(
-  method: (request: I, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<O>) => unknown,
+  method: (
+    request: I,
+    metadata: grpc.Metadata,
+    options: grpc.CallOptions,
+    callback: grpc.requestCallback<O>,
+  ) => unknown,
   client: grpc.Client,
   request: I,
   metadata = new grpc.Metadata(),
@@ -197,7 +219,9 @@ export function unary<I, O>(
 }
 
 /** Reads a stream to its end. */
-export async function drain<T>(stream: NodeJS.ReadableStream & NodeJS.EventEmitter): Promise<{ messages: T[]; status: grpc.StatusObject; reason: string | null }> {
+export async function drain<T>(
+  stream: NodeJS.ReadableStream & NodeJS.EventEmitter,
+): Promise<{ messages: T[]; status: grpc.StatusObject; reason: string | null }> {
   const messages: T[] = [];
   stream.on('data', (message: T) => messages.push(message));
   stream.on('error', () => {});
@@ -211,7 +235,9 @@ export function reasonOf(status: { metadata?: grpc.Metadata }): string | null {
 }
 
 /** The `google.rpc.ErrorInfo` of a status, decoded independently of our own encoder. */
-export function errorInfoOf(status: { metadata?: grpc.Metadata }): { reason: string; domain: string; decisionId: string } | null {
+export function errorInfoOf(status: {
+  metadata?: grpc.Metadata;
+}): { reason: string; domain: string; decisionId: string } | null {
   const [bytes] = status.metadata?.get('grpc-status-details-bin') ?? [];
   if (!Buffer.isBuffer(bytes)) return null;
   const decoded = RpcStatus.decode(bytes).toJSON() as { details?: { typeUrl: string; value: string }[] };

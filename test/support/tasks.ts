@@ -1,17 +1,23 @@
 /** The fixture service: its definition, its handlers, and the client type the tests use. */
 
 import { setImmediate as turn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
 import * as loader from '@grpc/proto-loader';
 import { principalOf } from 'grpc-zero-trust';
-import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 export const PROTO = `${root}test/support/proto/fixture/v1/tasks.proto`;
 export const INCLUDE_DIRS = [`${root}test/support/proto`, `${root}proto`];
 
-const loaded = loader.loadSync(PROTO, { includeDirs: INCLUDE_DIRS, keepCase: true, longs: String, oneofs: true });
+const loaded = loader.loadSync(PROTO, {
+  includeDirs: INCLUDE_DIRS,
+  keepCase: true,
+  longs: String,
+  arrays: true,
+  oneofs: true,
+});
 const packages = grpc.loadPackageDefinition(loaded) as unknown as {
   fixture: { v1: { TaskService: grpc.ServiceClientConstructor } };
 };
@@ -55,11 +61,7 @@ export interface TaskClient extends grpc.Client {
   Ping: Unary<object, Identity>;
   Fresh: Unary<object, Identity>;
   Echo: Unary<Blob, Blob>;
-  ListTasks(
-    request: object,
-    metadata?: grpc.Metadata,
-    options?: grpc.CallOptions,
-  ): grpc.ClientReadableStream<Task>;
+  ListTasks(request: object, metadata?: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientReadableStream<Task>;
   ImportTasks(
     metadata: grpc.Metadata,
     options: grpc.CallOptions,
@@ -200,7 +202,10 @@ export function taskHandlers(seen: Seen, guarded = true): grpc.UntypedServiceImp
       void (async () => {
         for (let i = 0; i < times && !call.cancelled; i++) {
           if (!call.write({ data: data ?? Buffer.alloc(0) })) {
-            await Promise.race([new Promise((go) => call.once('drain', go)), new Promise((go) => call.once('cancelled', go))]);
+            await Promise.race([
+              new Promise((go) => call.once('drain', go)),
+              new Promise((go) => call.once('cancelled', go)),
+            ]);
           } else if (i % 64 === 63) await turn();
         }
         if (behaviour === 'error') call.emit('error', { code: grpc.status.DATA_LOSS, details: 'as asked' });

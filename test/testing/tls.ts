@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer, type TLSSocket } from 'node:tls';
-import type { X509Source } from '#dist/identity/types.js';
 import { certificatesToPem } from '#dist/identity/pem.js';
+import type { X509Source } from '#dist/identity/types.js';
 
 export interface Handshake {
   readonly protocol: string | null;
