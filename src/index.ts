@@ -28,7 +28,6 @@ export {
 } from './call.js';
 // Client
 export {
-  type ClientConstructor,
   type ClientGuard,
   type ClientGuardOptions,
   createClientGuard,
@@ -98,4 +97,5 @@ export type {
   VerifiedToken,
 } from './token/types.js';
 export { type VerifyTokenOptions, verifyToken } from './token/verify-token.js';
+export type { ClientConstructor } from './transport/channel.js';
 export type { RefusalInfo } from './wire/status.js';

@@ -7,9 +7,8 @@
 
 import { randomBytes } from 'node:crypto';
 import type { ServerHttp2Stream } from 'node:http2';
-import * as grpc from '@grpc/grpc-js';
+import type * as grpc from '@grpc/grpc-js';
 import { type Recorder, UNKNOWN_CALLER } from './audit/recorder.js';
-import type { DecisionEvent } from './audit/types.js';
 import type { Principal } from './call.js';
 import type { Clock } from './clock.js';
 import { type Denial, deny, REASONS } from './errors.js';
@@ -17,6 +16,15 @@ import type { X509Context } from './identity/types.js';
 import { auditedResources } from './policy/audited.js';
 import { callerAllowed } from './policy/callers.js';
 import type { AuditedResource, Authorizer, MethodRule, Policy } from './policy/types.js';
+import {
+  type CallAdmission,
+  type GuardCall,
+  outcomeOf,
+  peerExpired,
+  SESSION_CALL_KEY,
+  tooOld,
+  UNDECIDED,
+} from './server-admission.js';
 import { peerRevoked, type ServerConnections } from './server-connections.js';
 import type { EffectiveLimits, ShadowOptions } from './server-options.js';
 import { type Caller, callerOf, type PeerState } from './server-peers.js';
@@ -25,29 +33,10 @@ import { replayKey } from './token/replay.js';
 import type { ReplayStore, RevocationSource, TokenVerifier, VerifiedToken } from './token/types.js';
 import type { Connection } from './transport/connections.js';
 import type { PortGate } from './transport/foreign-port.js';
-import type { Admission, GuardedCall } from './transport/interceptor.js';
+import type { Refusal } from './transport/interceptor.js';
 import { RateLimit } from './transport/rate-limit.js';
 import { RENEW_METHOD, STREAM_ID_KEY } from './wire/session.js';
 import { encodeRefusal, STATUS_DETAILS_KEY } from './wire/status.js';
-
-/** In the opaque data of a call of the session service: the call itself. */
-export const SESSION_CALL_KEY = 'zerotrust.session-call';
-
-/** A call that was let in. */
-export interface CallAdmission extends Admission {
-  readonly rule: MethodRule;
-  readonly caller: Caller;
-  /** Whose rights every message must be within: the caller, and whoever renewed the stream. */
-  rights: readonly Caller[];
-  /** Whose token must be valid now: the one the stream was renewed with last. */
-  bearer: Caller;
-  /** When the stream was opened; milliseconds since the Unix epoch. */
-  readonly openedAt: number;
-  /** The refusal that was not enforced, where the method is in shadow. */
-  shadowed: Denial | null;
-}
-
-export type GuardCall = GuardedCall<PeerState, CallAdmission>;
 
 /** What the pipeline is made of. */
 export interface PipelineParts {
@@ -108,7 +97,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
 
   admit(call: GuardCall, metadata: grpc.Metadata): CallAdmission | Denial | Promise<CallAdmission | Denial> {
     const now = this.clock.now();
-    call.decisionId = `${this.#idPrefix}-${(this.#decisions++).toString(36)}`;
+    call.decisionId = this.#nextId();
     const { connection } = call;
     connection.state ??= this.#parts.connections.meet(connection, now);
     const { state } = connection;
@@ -321,14 +310,14 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
 
   // ---- 8. How it ended -----------------------------------------------------------------------------------------------
 
-  refusal(call: GuardCall, { reason }: Denial): { code: grpc.status; details: string; metadata: grpc.Metadata } {
-    call.decisionId ||= `${this.#idPrefix}-${(this.#decisions++).toString(36)}`;
-    const metadata = new grpc.Metadata();
-    metadata.set(STATUS_DETAILS_KEY, Buffer.from(encodeRefusal(reason, call.decisionId)));
+  refusal(call: GuardCall, { reason }: Denial): Refusal {
+    call.decisionId ||= this.#nextId();
+    const { status, sentence } = REASONS[reason];
     return {
-      code: REASONS[reason].status,
-      details: REASONS[reason].sentence,
-      metadata,
+      code: status,
+      details: sentence,
+      info: encodeRefusal(reason, call.decisionId),
+      infoKey: STATUS_DETAILS_KEY,
     };
   }
 
@@ -374,6 +363,10 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     );
   }
 
+  #nextId(): string {
+    return `${this.#idPrefix}-${(this.#decisions++).toString(36)}`;
+  }
+
   #inShadow(rule: MethodRule, now: number): boolean {
     const { shadow } = this.#parts;
     return shadow !== undefined && this.#shadowed.has(rule.method) && now < shadow.until.getTime();
@@ -387,32 +380,3 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
 }
 
 const NO_RESOURCES: readonly AuditedResource[] = Object.freeze([]);
-
-type Outcome = {
-  readonly outcome: DecisionEvent['outcome'];
-  readonly denial: Denial | null;
-};
-const UNDECIDED: Outcome = { outcome: 'refused', denial: null };
-
-function outcomeOf(admission: CallAdmission, denial: Denial | null): Outcome {
-  if (denial !== null) return { outcome: 'refused', denial };
-  if (admission.shadowed !== null) return { outcome: 'shadow', denial: admission.shadowed };
-  return ALLOWED;
-}
-const ALLOWED: Outcome = { outcome: 'allowed', denial: null };
-
-function peerExpired(state: PeerState, notBefore: number, now: number): Denial | null {
-  return now >= state.notAfter || now < notBefore
-    ? deny('PEER_EXPIRED', 'a certificate of the peer is not valid now')
-    : null;
-}
-
-/** Whether a token is older than the method allows. */
-export function tooOld(rule: MethodRule, token: VerifiedToken, now: number): Denial | null {
-  if (rule.maxTokenAgeMs === null) return null;
-  if (token.issuedAt === null)
-    return deny('TOKEN_TOO_OLD', 'the method limits the age of tokens and this one has no iat');
-  return now - token.issuedAt > rule.maxTokenAgeMs
-    ? deny('TOKEN_TOO_OLD', 'iat is further back than max_token_age')
-    : null;
-}

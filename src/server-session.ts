@@ -6,8 +6,9 @@
 
 import type * as grpc from '@grpc/grpc-js';
 import { type Denial, deny } from './errors.js';
+import { type GuardCall, SESSION_CALL_KEY, tooOld } from './server-admission.js';
 import type { Caller } from './server-peers.js';
-import { type GuardCall, SESSION_CALL_KEY, type ServerPipeline, tooOld } from './server-pipeline.js';
+import type { ServerPipeline } from './server-pipeline.js';
 import type { VerifiedToken } from './token/types.js';
 import { type RenewRequest, type RenewResponse, sessionServiceDefinition } from './wire/session.js';
 

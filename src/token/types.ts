@@ -130,6 +130,7 @@ export interface ReplayStore {
   claim(key: string, expiresAt: number, owner: string): ClaimResult | Promise<ClaimResult>;
 }
 
+/** What {@link ReplayStore.claim} found: never seen, seen before, or no room to remember it. */
 export type ClaimResult = 'fresh' | 'replayed' | 'full';
 
 /** What is revoked, as of one epoch. */
