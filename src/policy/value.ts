@@ -125,8 +125,9 @@ function namesOf(model: MessageModel): ReadonlySet<string> {
   let names = knownNames.get(model);
   if (names === undefined) {
     const all = new Set<string>();
-    for (const { name, localName, oneof } of model.fields.values()) {
-      for (const one of [name, localName]) all.add(one);
+    for (const field of model.fields.values()) {
+      const { name, localName, oneof } = field;
+      for (const one of spellingsOf(field)) all.add(one);
       if (oneof !== null) all.add(oneof).add(camelCase(oneof));
       // proto-loader shows the synthetic oneof of a proto3 optional field.
       all
