@@ -251,6 +251,10 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     const { rule, caller } = admission;
     const { replay, toleranceMs } = this.#parts;
     if (!rule.singleUse && !rule.audit.required) return null;
+    const { nextUpdate } = this.#parts.revocations.current();
+    if (nextUpdate !== null && this.clock.now() > nextUpdate) {
+      return deny('STATE_UNAVAILABLE', 'the revocations are older than they say they may be');
+    }
     return (async () => {
       if (rule.singleUse) {
         if (caller.token === null || caller.token.id === null)
