@@ -24,14 +24,19 @@ export function checkTime(token: VerifiedToken, rules: IssuerRules, now: number,
     return deny('TOKEN_NOT_YET_VALID', `it is valid from ${notBefore} ms, now is ${now} ms`);
   }
   if (issuedAt === null && expiresAt - now > rules.maxLifetimeSeconds * 1000) {
-    return deny('TOKEN_LIFETIME', `it still lives ${expiresAt - now} ms, at most ${rules.maxLifetimeSeconds} s are accepted`);
+    return deny(
+      'TOKEN_LIFETIME',
+      `it still lives ${expiresAt - now} ms, at most ${rules.maxLifetimeSeconds} s are accepted`,
+    );
   }
   return null;
 }
 
 /** The audience, compared exactly (RFC 7519, section 4.1.3). */
 export function checkAudience(token: VerifiedToken, audience: string): Denial | null {
-  return token.audience === audience ? null : deny('TOKEN_AUDIENCE', `it is meant for ${JSON.stringify(token.audience)}`);
+  return token.audience === audience
+    ? null
+    : deny('TOKEN_AUDIENCE', `it is meant for ${JSON.stringify(token.audience)}`);
 }
 
 /**
@@ -42,7 +47,10 @@ export function checkPresenter(token: VerifiedToken, rules: IssuerRules, peer: P
   if (token.confirmation === null) {
     if (rules.binding !== null) return deny('TOKEN_BINDING_MISSING', 'it is bound to no certificate');
   } else if (token.confirmation !== peer.fingerprint) {
-    return deny('TOKEN_BINDING_MISMATCH', `it is bound to ${token.confirmation}, the peer's leaf is ${peer.fingerprint}`);
+    return deny(
+      'TOKEN_BINDING_MISMATCH',
+      `it is bound to ${token.confirmation}, the peer's leaf is ${peer.fingerprint}`,
+    );
   }
   const presenter = token.actors[0]?.subject ?? token.subject;
   if (presenter !== peer.spiffeId) {

@@ -139,5 +139,8 @@ function isSecond(value: JsonValue | undefined): value is number {
 }
 
 function malformed(claim: string, value: JsonValue | undefined): Denial {
-  return deny('TOKEN_MALFORMED', `the claim ${claim} is ${value === undefined ? 'missing' : 'of the wrong type or range'}`);
+  return deny(
+    'TOKEN_MALFORMED',
+    `the claim ${claim} is ${value === undefined ? 'missing' : 'of the wrong type or range'}`,
+  );
 }

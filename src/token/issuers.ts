@@ -115,7 +115,11 @@ class Compiler {
     if (subject !== undefined && typeof subject !== 'function') {
       this.#report('subject', 'it is not a function', 'Give a function of the claims, or leave it out');
     }
-    if (!Number.isInteger(maxLifetimeSeconds) || maxLifetimeSeconds < 1 || maxLifetimeSeconds > LONGEST_LIFETIME_SECONDS) {
+    if (
+      !Number.isInteger(maxLifetimeSeconds) ||
+      maxLifetimeSeconds < 1 ||
+      maxLifetimeSeconds > LONGEST_LIFETIME_SECONDS
+    ) {
       this.#report('maxLifetimeSeconds', 'it is out of range', `Give 1 to ${LONGEST_LIFETIME_SECONDS} seconds`);
     }
     return {
@@ -175,7 +179,11 @@ class Compiler {
     }
     for (const algorithm of algorithms as readonly SignatureAlgorithm[]) {
       if (!SIGNATURE_ALGORITHMS.includes(algorithm)) {
-        this.#report('algorithms', `${JSON.stringify(algorithm)} is not accepted`, `Use ${SIGNATURE_ALGORITHMS.join(', ')}`);
+        this.#report(
+          'algorithms',
+          `${JSON.stringify(algorithm)} is not accepted`,
+          `Use ${SIGNATURE_ALGORITHMS.join(', ')}`,
+        );
       }
     }
     return [...(algorithms as readonly SignatureAlgorithm[])];

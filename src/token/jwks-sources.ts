@@ -10,8 +10,8 @@ import { type Clock, systemClock } from '../clock.js';
 import { ConfigurationError, type Problem } from '../errors.js';
 import { Listeners } from '../lifecycle.js';
 import { MAX_JWKS_BYTES, parseJwks } from './keys.js';
-import { FileReadError, readBounded, type Watch, watchPath } from './watched-file.js';
 import type { JwksSource } from './types.js';
+import { FileReadError, readBounded, type Watch, watchPath } from './watched-file.js';
 
 /**
  * A key set that never changes.

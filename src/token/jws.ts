@@ -19,7 +19,21 @@ const MAX_HEADER_DEPTH = 4;
 const MAX_KID = 256;
 
 // Members that name or carry a key, point elsewhere, or change how the rest is to be read (RFC 8725, sections 3.9, 3.10).
-const FORBIDDEN_HEADERS = ['jwk', 'jku', 'x5c', 'x5u', 'x5t', 'x5t#S256', 'crit', 'b64', 'zip', 'enc', 'epk', 'apu', 'apv'];
+const FORBIDDEN_HEADERS = [
+  'jwk',
+  'jku',
+  'x5c',
+  'x5u',
+  'x5t',
+  'x5t#S256',
+  'crit',
+  'b64',
+  'zip',
+  'enc',
+  'epk',
+  'apu',
+  'apv',
+];
 
 const SIGNATURE_BYTES: Readonly<Partial<Record<string, number>>> = {
   ES256: 64,

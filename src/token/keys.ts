@@ -157,7 +157,8 @@ function parseKey(jwk: JsonObject): KeyResult {
       ? { problem: 'its alg is none or HMAC' }
       : null;
   }
-  if (alg !== undefined && !fits.includes(alg as SignatureAlgorithm)) return { problem: 'its alg does not fit its type' };
+  if (alg !== undefined && !fits.includes(alg as SignatureAlgorithm))
+    return { problem: 'its alg does not fit its type' };
   if (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID) {
     return { problem: `it has no kid of 1 to ${MAX_KID} characters` };
   }
@@ -179,7 +180,9 @@ function parseKey(jwk: JsonObject): KeyResult {
   ) {
     return { problem: 'its exponent is even, below 65537 or above 2^32' };
   }
-  const thumbprint = createHash('sha256').update(key.export({ format: 'der', type: 'spki' })).digest('base64url');
+  const thumbprint = createHash('sha256')
+    .update(key.export({ format: 'der', type: 'spki' }))
+    .digest('base64url');
   const algorithms = alg === undefined ? fits : [alg as SignatureAlgorithm];
   return { kid, algorithms, thumbprint, key };
 }

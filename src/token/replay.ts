@@ -104,7 +104,12 @@ class MemoryStore implements MemoryReplayStore {
 
   #digestOf(key: string): Digest {
     const bytes = hash('sha256', this.#salt + key, 'buffer');
-    return new Uint32Array([bytes.readUInt32LE(0), bytes.readUInt32LE(4), bytes.readUInt32LE(8), bytes.readUInt32LE(12)]);
+    return new Uint32Array([
+      bytes.readUInt32LE(0),
+      bytes.readUInt32LE(4),
+      bytes.readUInt32LE(8),
+      bytes.readUInt32LE(12),
+    ]);
   }
 
   #count(owner: string, held: number, expiry: number): void {

@@ -9,7 +9,16 @@ import { isBase64urlOf } from './base64url.js';
 import { isName } from './claims.js';
 import { isWorkloadId } from './subjects.js';
 
-const KINDS = ['spiffeId', 'fingerprint', 'serialNumber', 'root', 'tokenId', 'subject', 'keyId', 'issuedBefore'] as const;
+const KINDS = [
+  'spiffeId',
+  'fingerprint',
+  'serialNumber',
+  'root',
+  'tokenId',
+  'subject',
+  'keyId',
+  'issuedBefore',
+] as const;
 const MAX_SERIAL = 64;
 const WITH_ISSUER: readonly string[] = ['serialNumber', 'tokenId', 'subject', 'keyId', 'issuedBefore'];
 
@@ -21,14 +30,22 @@ interface Bounded {
 /** What can be revoked. Where `issuer` may be left out, the entry counts for every issuer. */
 export type RevocationEntry = Bounded &
   (
-    | { /** A workload: its certificates, and every token that names it as subject or actor. */ readonly spiffeId: string }
+    | {
+        /** A workload: its certificates, and every token that names it as subject or actor. */ readonly spiffeId: string;
+      }
     | { /** A certificate, by `x5t#S256`, and every token bound to it. */ readonly fingerprint: string }
     | { /** A certificate by serial number, hexadecimal. */ readonly serialNumber: string; readonly issuer?: string }
     | { /** Everything below a root, by the root's `x5t#S256`. */ readonly root: string }
     | { /** `jti`. */ readonly tokenId: string; readonly issuer?: string }
-    | { /** A subject, wherever it stands in a token: `sub` or `act`. */ readonly subject: string; readonly issuer?: string }
+    | {
+        /** A subject, wherever it stands in a token: `sub` or `act`. */ readonly subject: string;
+        readonly issuer?: string;
+      }
     | { /** `kid`: every token it signed. */ readonly keyId: string; readonly issuer?: string }
-    | { /** Every token issued at or before this time, milliseconds since the Unix epoch. */ readonly issuedBefore: number; readonly issuer: string }
+    | {
+        /** Every token issued at or before this time, milliseconds since the Unix epoch. */ readonly issuedBefore: number;
+        readonly issuer: string;
+      }
   );
 
 /** With and without a leading zero: both are in use for the same number. */
@@ -48,7 +65,11 @@ export interface CheckedEntry {
 export function checkEntry(entry: unknown): CheckedEntry {
   const fail = (problem: string): never => {
     throw new ConfigurationError('Revocation', [
-      { place: 'entry', problem, remedy: `Name exactly one of ${KINDS.join(', ')}, and where it applies issuer and until` },
+      {
+        place: 'entry',
+        problem,
+        remedy: `Name exactly one of ${KINDS.join(', ')}, and where it applies issuer and until`,
+      },
     ]);
   };
   if (typeof entry !== 'object' || entry === null) return fail('it is not an object');

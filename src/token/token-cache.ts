@@ -8,7 +8,7 @@ import { type Clock, systemClock } from '../clock.js';
 import { ConfigurationError } from '../errors.js';
 import type { Closeable } from '../lifecycle.js';
 import { TokenSourceError } from './file-tokens.js';
-import { TokenLane, type LaneSettings } from './token-lane.js';
+import { type LaneSettings, TokenLane } from './token-lane.js';
 import type { TokenSource } from './types.js';
 
 /** What a token is wanted for. Two wants that are equal share their tokens. */

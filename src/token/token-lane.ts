@@ -185,7 +185,8 @@ export class TokenLane {
     try {
       const request = { audience: this.#audience, method, refresh, svid: this.#svid };
       const token: unknown = await Promise.race([this.#source.getToken(request), late]);
-      if (typeof token !== 'string' || token === '') throw new TokenSourceError('the token source answered with no token');
+      if (typeof token !== 'string' || token === '')
+        throw new TokenSourceError('the token source answered with no token');
       return token;
     } finally {
       timer.abort();

@@ -123,5 +123,7 @@ function mapGrants(grants: (claims: Claims) => readonly Grant[], claims: Claims)
   } catch {
     return deny('TOKEN_MALFORMED', 'the grants function of the configuration threw');
   }
-  return parseGrants(value) ?? deny('TOKEN_MALFORMED', 'the grants function of the configuration returned no list of grants');
+  return (
+    parseGrants(value) ?? deny('TOKEN_MALFORMED', 'the grants function of the configuration returned no list of grants')
+  );
 }

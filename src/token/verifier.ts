@@ -155,7 +155,8 @@ export class Verifier implements TokenVerifier {
 
   verify(token: string, owner: string): Promise<VerifiedToken | Denial> {
     if (this.#closed) return Promise.resolve(deny('STATE_UNAVAILABLE', 'the token verifier is closed'));
-    if (token.length > MAX_TOKEN_BYTES) return Promise.resolve(deny('TOKEN_MALFORMED', 'the token is longer than 8 KiB'));
+    if (token.length > MAX_TOKEN_BYTES)
+      return Promise.resolve(deny('TOKEN_MALFORMED', 'the token is longer than 8 KiB'));
     const digest = digestOf(token);
     const running = this.#flights.get(digest);
     if (running !== undefined) return running;
@@ -227,7 +228,8 @@ export class Verifier implements TokenVerifier {
     if (!isJsonObject(payload)) return deny('TOKEN_MALFORMED', 'the payload is not an object');
     if (typeof payload['iss'] !== 'string') return deny('TOKEN_MALFORMED', 'the claim iss is missing or not text');
     const ring = this.#rings.get(payload['iss']);
-    if (ring === undefined) return deny('TOKEN_ISSUER', `the issuer ${JSON.stringify(payload['iss'])} is not configured`);
+    if (ring === undefined)
+      return deny('TOKEN_ISSUER', `the issuer ${JSON.stringify(payload['iss'])} is not configured`);
     const { rules } = ring;
     if (!typeFits(rules.profile, jws.header['typ'])) {
       return deny('TOKEN_TYPE', `typ ${JSON.stringify(jws.header['typ'])} is not of the profile ${rules.profile}`);

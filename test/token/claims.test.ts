@@ -56,7 +56,18 @@ describe('verifyToken, profile at+jwt', () => {
       expect(await reason(makeToken(key, {}, { typ }))).to.equal('accepted');
     });
   }
-  for (const typ of [undefined, '', 'JWT', 'id+jwt', 'at+jwt ', 'at+jwt;x', 'application/application/at+jwt', 'rt+jwt', 'dpop+jwt', 'logout+jwt']) {
+  for (const typ of [
+    undefined,
+    '',
+    'JWT',
+    'id+jwt',
+    'at+jwt ',
+    'at+jwt;x',
+    'application/application/at+jwt',
+    'rt+jwt',
+    'dpop+jwt',
+    'logout+jwt',
+  ]) {
     it(`refuses typ ${String(typ)}`, async () => {
       expect(await reason(makeToken(key, {}, { typ }))).to.equal('TOKEN_TYPE');
     });
@@ -74,12 +85,27 @@ describe('verifyToken, profile at+jwt', () => {
   }
 
   it('refuses duplicate cnf and a duplicate member inside cnf', async () => {
-    expect(await withRaw('cnf', `{"x5t#S256":"${FINGERPRINT}"},"cnf":{"x5t#S256":"${FINGERPRINT}"}`)).to.equal('TOKEN_MALFORMED');
-    expect(await withRaw('cnf', `{"x5t#S256":"${FINGERPRINT}","x5t#S256":"${FINGERPRINT}"}`)).to.equal('TOKEN_MALFORMED');
+    expect(await withRaw('cnf', `{"x5t#S256":"${FINGERPRINT}"},"cnf":{"x5t#S256":"${FINGERPRINT}"}`)).to.equal(
+      'TOKEN_MALFORMED',
+    );
+    expect(await withRaw('cnf', `{"x5t#S256":"${FINGERPRINT}","x5t#S256":"${FINGERPRINT}"}`)).to.equal(
+      'TOKEN_MALFORMED',
+    );
     expect(await withRaw('cnf', `{"x5t#S256":"${FINGERPRINT}"}`)).to.equal('accepted');
   });
 
-  for (const raw of [`"${NOW_S + 300}"`, `${NOW_S + 300}.5`, '-1', '1e999', '-1e999', `[${NOW_S + 300}]`, 'true', 'null', '1e300', '9007199254740993']) {
+  for (const raw of [
+    `"${NOW_S + 300}"`,
+    `${NOW_S + 300}.5`,
+    '-1',
+    '1e999',
+    '-1e999',
+    `[${NOW_S + 300}]`,
+    'true',
+    'null',
+    '1e300',
+    '9007199254740993',
+  ]) {
     it(`refuses exp ${raw}`, async () => {
       expect(await withRaw('exp', raw)).to.equal('TOKEN_MALFORMED');
     });
@@ -166,7 +192,9 @@ describe('verifyToken, profile at+jwt', () => {
       'spiffe://acme.example/agents/pl%61nner',
       'alice',
     ]) {
-      expect(await withClaims({ sub }, { subjects: ['spiffe://acme.example/**', 'admins/**'] }), sub).to.equal('TOKEN_SUBJECT');
+      expect(await withClaims({ sub }, { subjects: ['spiffe://acme.example/**', 'admins/**'] }), sub).to.equal(
+        'TOKEN_SUBJECT',
+      );
     }
     expect(await withClaims({ sub: 'admins/alice' }, { subjects: ['admins/*'] })).to.equal('accepted');
     expect(await withClaims({ sub: 'x\u0000y' }, { subjects: ['**'] })).to.equal('TOKEN_MALFORMED');
@@ -174,13 +202,29 @@ describe('verifyToken, profile at+jwt', () => {
 
   it('reads act: bounded, only sub, iss and act, only actors the issuer may name', async () => {
     const actors = { actors: ['spiffe://acme.example/gateways/*'] };
-    const actor = (n: number, act?: unknown) => ({ sub: `spiffe://acme.example/gateways/${n}`, ...(act ? { act } : {}) });
+    const actor = (n: number, act?: unknown) => ({
+      sub: `spiffe://acme.example/gateways/${n}`,
+      ...(act ? { act } : {}),
+    });
     expect(await withClaims({ act: actor(1) }, actors)).to.equal('accepted');
     expect(await withClaims({ act: actor(1) })).to.equal('DELEGATION_ACTOR');
-    expect(await withClaims({ act: actor(1, { sub: 'spiffe://acme.example/other/1' }) }, actors)).to.equal('DELEGATION_ACTOR');
+    expect(await withClaims({ act: actor(1, { sub: 'spiffe://acme.example/other/1' }) }, actors)).to.equal(
+      'DELEGATION_ACTOR',
+    );
     expect(await withClaims({ act: actor(1, actor(2, actor(3, actor(4)))) }, actors)).to.equal('accepted');
-    expect(await withClaims({ act: actor(1, actor(2, actor(3, actor(4, actor(5))))) }, actors)).to.equal('DELEGATION_DEPTH');
-    for (const act of ['x', [], [actor(1)], {}, { sub: 1 }, { ...actor(1), aud: 'x' }, { ...actor(1), iss: 1 }, { ...actor(1), act: null }]) {
+    expect(await withClaims({ act: actor(1, actor(2, actor(3, actor(4, actor(5))))) }, actors)).to.equal(
+      'DELEGATION_DEPTH',
+    );
+    for (const act of [
+      'x',
+      [],
+      [actor(1)],
+      {},
+      { sub: 1 },
+      { ...actor(1), aud: 'x' },
+      { ...actor(1), iss: 1 },
+      { ...actor(1), act: null },
+    ]) {
       expect(await withClaims({ act }, actors), JSON.stringify(act)).to.equal('TOKEN_MALFORMED');
     }
     expect(await withClaims({ act: { ...actor(1), iss: 'https://x.example' } }, actors)).to.equal('accepted');

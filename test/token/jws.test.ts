@@ -47,7 +47,20 @@ describe('verifyJws', () => {
     });
   }
 
-  for (const alg of ['none', 'None', 'NONE', 'nOnE', '', ' none', 'none ', 'HS256', 'HS384', 'hs256', 'es256', 'ES256 ']) {
+  for (const alg of [
+    'none',
+    'None',
+    'NONE',
+    'nOnE',
+    '',
+    ' none',
+    'none ',
+    'HS256',
+    'HS384',
+    'hs256',
+    'es256',
+    'ES256 ',
+  ]) {
     it(`refuses alg ${JSON.stringify(alg)}, unsigned and signed`, async () => {
       const token = makeToken(key, {}, { alg });
       expect(await reason(token)).to.equal('TOKEN_ALGORITHM');
@@ -59,7 +72,12 @@ describe('verifyJws', () => {
   it('refuses HMAC keyed with the public key as PEM, DER or JWK', async () => {
     const spki = key.publicKey.export({ format: 'der', type: 'spki' });
     const pem = key.publicKey.export({ format: 'pem', type: 'spki' });
-    for (const secret of [spki, Buffer.from(pem), Buffer.from(pem.toString().trim()), Buffer.from(JSON.stringify(key.jwk))]) {
+    for (const secret of [
+      spki,
+      Buffer.from(pem),
+      Buffer.from(pem.toString().trim()),
+      Buffer.from(JSON.stringify(key.jwk)),
+    ]) {
       const input = makeToken(key, {}, { alg: 'HS256' }).split('.').slice(0, 2).join('.');
       const forged = `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`;
       expect(await reason(forged)).to.equal('TOKEN_ALGORITHM');
@@ -119,7 +137,13 @@ describe('verifyJws', () => {
     const input = makeToken(key).split('.').slice(0, 2).join('.');
     const der = sign('sha256', Buffer.from(input), key.privateKey);
     const raw = signatureOf(input, key);
-    for (const bytes of [Buffer.alloc(64), Buffer.alloc(0), der, raw.subarray(0, 63), Buffer.concat([raw, Buffer.alloc(1)])]) {
+    for (const bytes of [
+      Buffer.alloc(64),
+      Buffer.alloc(0),
+      der,
+      raw.subarray(0, 63),
+      Buffer.concat([raw, Buffer.alloc(1)]),
+    ]) {
       expect(await reason(`${input}.${b64(bytes)}`)).to.equal('TOKEN_SIGNATURE');
     }
     expect(await reason(`${input}.${b64(raw)}`)).to.equal('accepted');
@@ -141,7 +165,9 @@ describe('verifyJws', () => {
       `${token} `,
       `${header}.${payload}.\t${signature}`,
       `${header}.${payload}.${signature.slice(0, 10)}\u0000${signature.slice(10)}`,
-      token.replaceAll('-', '+').replaceAll('_', '/') === token ? `${token}+` : token.replaceAll('-', '+').replaceAll('_', '/'),
+      token.replaceAll('-', '+').replaceAll('_', '/') === token
+        ? `${token}+`
+        : token.replaceAll('-', '+').replaceAll('_', '/'),
     ];
     for (const spelling of spellings) expect(await reason(spelling), spelling.slice(-8)).to.equal('TOKEN_MALFORMED');
     expect(await reason(token)).to.equal('accepted');
@@ -180,7 +206,8 @@ describe('verifyJws', () => {
       '{"typ":1,"alg":"ES256","kid":"k1"}',
       '{"typ":"at+jwt","alg":["ES256"],"kid":"k1"}',
     ];
-    for (const header of bad) expect(await reason(signRaw(header, '{}', key)), String(header)).to.equal('TOKEN_MALFORMED');
+    for (const header of bad)
+      expect(await reason(signRaw(header, '{}', key)), String(header)).to.equal('TOKEN_MALFORMED');
     expect(await reason(signRaw(good, '{}', key))).to.equal('accepted');
   });
 
@@ -231,12 +258,16 @@ describe('parseJwks', () => {
     expect(message).to.contain('private');
     expect(message).not.to.contain(String(secret.d));
     expect(refuse({ kty: 'oct', kid: 's', k: 'c2VjcmV0' })).to.contain('symmetric');
-    expect(refuse({ ...makeKey('e', 'RS256').privateKey.export({ format: 'jwk' }), kid: 'e', use: 'enc' })).to.contain('private');
+    expect(refuse({ ...makeKey('e', 'RS256').privateKey.export({ format: 'jwk' }), kid: 'e', use: 'enc' })).to.contain(
+      'private',
+    );
   });
 
   it('refuses weak, malformed and ambiguous keys, each by its place', () => {
     expect(refuse()).to.contain('no key that can verify');
-    expect(refuse(rsa(1024, 65537))).to.contain('keys[0]').and.contain('modulus');
+    expect(refuse(rsa(1024, 65537)))
+      .to.contain('keys[0]')
+      .and.contain('modulus');
     expect(refuse(rsa(2048, 3))).to.contain('exponent');
     expect(refuse({ ...rsa(2048, 65537), e: 'AQ' })).to.contain('exponent');
     expect(refuse({ ...key.jwk, kid: undefined })).to.contain('no kid');

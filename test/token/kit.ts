@@ -1,4 +1,4 @@
-import { createHash, type JsonWebKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, type JsonWebKey, type KeyObject, randomUUID, sign } from 'node:crypto';
 import type { JSONWebKeySet } from 'jose';
 import type { PeerIdentity } from '#dist/call.js';
 import type { Denial } from '#dist/errors.js';

@@ -3,7 +3,10 @@ import { isJsonObject, parseStrictJson } from '#dist/token/strict-json.js';
 import { seeded } from './kit.js';
 
 const parse = (input: string | Uint8Array, maxDepth = 16) =>
-  parseStrictJson(typeof input === 'string' ? Buffer.from(input) : Uint8Array.from(input), { maxBytes: 4096, maxDepth });
+  parseStrictJson(typeof input === 'string' ? Buffer.from(input) : Uint8Array.from(input), {
+    maxBytes: 4096,
+    maxDepth,
+  });
 
 describe('parseStrictJson', () => {
   const good: Record<string, string> = {
@@ -12,7 +15,7 @@ describe('parseStrictJson', () => {
     'colons, braces and quotes inside text': '{"a:b":"{\\"x\\":1}[]","c":"\\\\"}',
     'escapes of every kind': '"\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u00e9 \\ud83d\\ude00"',
     'white space': ' \t\r\n{ "a" : [ 1 , 2 ] } ',
-    'numbers': '[0,-0,1.5,1e3,-2E-2,123456789012345]',
+    numbers: '[0,-0,1.5,1e3,-2E-2,123456789012345]',
     'names of inherited members': '{"constructor":1,"toString":2,"hasOwnProperty":3}',
     'an index as a name': '{"0":1,"1":2}',
     'beyond the basic plane': '"😀"',
@@ -43,11 +46,11 @@ describe('parseStrictJson', () => {
     'beyond U+10FFFF': Buffer.from([0x22, 0xf4, 0x90, 0x80, 0x80, 0x22]),
     'an infinite number': '{"exp":1e999}',
     'a negative infinite number': '[-1e999]',
-    'NaN': '[NaN]',
+    NaN: '[NaN]',
     'a trailing comma': '{"a":1,}',
     'a comment': '{"a":1}//x',
     'two values': '{}{}',
-    'nothing': '',
+    nothing: '',
     'a bare control character': '"\u0001"',
     'single quotes': "{'a':1}",
     'a leading zero': '[01]',

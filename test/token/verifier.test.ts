@@ -34,7 +34,9 @@ function create(over: Partial<TokenVerifierOptions> = {}, issuer: Partial<Issuer
 }
 
 /** A source whose keys a test changes by hand. */
-function changingSource(first: JSONWebKeySet | null): JwksSource & { set(jwks: JSONWebKeySet | null): void; refreshes: number; onRefresh: () => void } {
+function changingSource(
+  first: JSONWebKeySet | null,
+): JwksSource & { set(jwks: JSONWebKeySet | null): void; refreshes: number; onRefresh: () => void } {
   const listeners = new Listeners<void>();
   let jwks = first;
   return {
@@ -60,7 +62,17 @@ describe('createTokenVerifier: configuration', () => {
   const other = { issuer: 'https://other.example', keys: jwksOf(makeKey('o')) };
   const cases: [string, Record<string, unknown>, Record<string, unknown>, string][] = [
     ['the same issuer twice', {}, { issuers: [issuerOf(jwksOf(key)), issuerOf(jwksOf(makeKey('b')))] }, 'stands twice'],
-    ['one key under two issuers', {}, { issuers: [issuerOf(jwksOf(key)), issuerOf({ keys: [{ ...key.jwk, kid: 'x' }] } as JSONWebKeySet, { issuer: 'https://b' })] }, 'also a key of issuer'],
+    [
+      'one key under two issuers',
+      {},
+      {
+        issuers: [
+          issuerOf(jwksOf(key)),
+          issuerOf({ keys: [{ ...key.jwk, kid: 'x' }] } as JSONWebKeySet, { issuer: 'https://b' }),
+        ],
+      },
+      'also a key of issuer',
+    ],
     ['no issuers', {}, { issuers: [] }, 'no issuer is configured'],
     ['no keys', { keys: { keys: [] } }, {}, 'no key that can verify'],
     ['keys missing', { keys: undefined }, {}, 'no key that can verify'],
@@ -107,7 +119,9 @@ describe('createTokenVerifier: configuration', () => {
   }
 
   it('lists every mistake at once, and accepts what is right', async () => {
-    const error = await create({ audience: '*', clockToleranceSeconds: 60 }, { subjects: [], permits: [] }).catch((e: unknown) => e);
+    const error = await create({ audience: '*', clockToleranceSeconds: 60 }, { subjects: [], permits: [] }).catch(
+      (e: unknown) => e,
+    );
     expect((error as ConfigurationError).problems.map(({ place }) => place)).to.deep.equal([
       'audience',
       'clockToleranceSeconds',
@@ -134,26 +148,40 @@ describe('TokenVerifier', () => {
     expect(verifier.recall(`${token}=`)).to.equal(null);
     expect(verifier.current(verified)).to.equal(true);
     expect(verifier.check(verified, peerOf(), START)).to.equal(null);
-    expect(verified).to.include({ issuer: ISSUER, subject: PLANNER, audience: AUDIENCE, keyId: 'k1', profile: 'at+jwt' });
+    expect(verified).to.include({
+      issuer: ISSUER,
+      subject: PLANNER,
+      audience: AUDIENCE,
+      keyId: 'k1',
+      profile: 'at+jwt',
+    });
     expect(verified).to.include({ issuedAt: START, expiresAt: START + 300_000, confirmation: FINGERPRINT });
     expect(verified.grants).to.deep.equal([{ actions: ['tasks.task.read'], resources: ['projects/7/**'] }]);
-    expect(Object.isFrozen(verified) && Object.isFrozen(verified.claims) && Object.isFrozen(verified.grants)).to.equal(true);
+    expect(Object.isFrozen(verified) && Object.isFrozen(verified.claims) && Object.isFrozen(verified.grants)).to.equal(
+      true,
+    );
   });
 
   it('refuses a key of one issuer used for another', async () => {
     const b = makeKey('k1');
-    const issuers = [issuerOf(jwksOf(key)), issuerOf(jwksOf(b), { issuer: 'https://b', subjects: ['spiffe://b.example/**'] })];
+    const issuers = [
+      issuerOf(jwksOf(key)),
+      issuerOf(jwksOf(b), { issuer: 'https://b', subjects: ['spiffe://b.example/**'] }),
+    ];
     const verifier = await create({ issuers });
     expect(reasonOf(await verifier.verify(makeToken(b), 'o'))).to.equal('TOKEN_SIGNATURE');
     expect(reasonOf(await verifier.verify(makeToken(b, { iss: 'https://b' }), 'o'))).to.equal('TOKEN_SUBJECT');
-    expect(reasonOf(await verifier.verify(makeToken(b, { iss: 'https://b', sub: 'spiffe://b.example/x' }), 'o'))).to.equal('accepted');
+    expect(
+      reasonOf(await verifier.verify(makeToken(b, { iss: 'https://b', sub: 'spiffe://b.example/x' }), 'o')),
+    ).to.equal('accepted');
     expect(reasonOf(await verifier.verify(makeToken(key), 'o'))).to.equal('accepted');
   });
 
   it('binds to the leaf of the connection and to who presents', async () => {
     const verifier = await create({}, { actors: ['spiffe://acme.example/gateways/*'] });
     const own = accepted(await verifier.verify(makeToken(key), PLANNER));
-    const check = (token: VerifiedToken, over: Parameters<typeof peerOf>[0]) => verifier.check(token, peerOf(over), START)?.reason;
+    const check = (token: VerifiedToken, over: Parameters<typeof peerOf>[0]) =>
+      verifier.check(token, peerOf(over), START)?.reason;
     expect(check(own, {})).to.equal(undefined);
     expect(check(own, { fingerprint: OTHER_FINGERPRINT })).to.equal('TOKEN_BINDING_MISMATCH');
     expect(check(own, { spiffeId: 'spiffe://acme.example/agents/thief' })).to.equal('TOKEN_SUBJECT');
@@ -174,7 +202,9 @@ describe('TokenVerifier', () => {
     const verified = accepted(await verifier.verify(token, PLANNER));
     expect(verified).to.include({ confirmation: null, id: null });
     expect(verifier.check(verified, peerOf(), START)).to.equal(null);
-    expect(verifier.check(verified, peerOf({ spiffeId: 'spiffe://acme.example/agents/x' }), START)?.reason).to.equal('TOKEN_SUBJECT');
+    expect(verifier.check(verified, peerOf({ spiffeId: 'spiffe://acme.example/agents/x' }), START)?.reason).to.equal(
+      'TOKEN_SUBJECT',
+    );
   });
 
   it('holds grants to the ceiling of the issuer', async () => {
@@ -182,12 +212,14 @@ describe('TokenVerifier', () => {
       const verifier = await create({}, { permits });
       return accepted(await verifier.verify(makeToken(key, claims), PLANNER)).grants;
     };
-    const details = (actions: string[], resources: string[]) => ({ authorization_details: [{ type: 'zerotrust', actions, resources }] });
+    const details = (actions: string[], resources: string[]) => ({
+      authorization_details: [{ type: 'zerotrust', actions, resources }],
+    });
     const narrow = [{ actions: ['tasks.task.*'], resources: ['projects/7/**'] }];
     expect(await grantsOf(narrow, details(['tasks.*'], ['**']))).to.deep.equal(narrow);
-    expect(await grantsOf(narrow, details(['tasks.task.read', 'billing.read'], ['projects/*/tasks/1', 'x']))).to.deep.equal([
-      { actions: ['tasks.task.read'], resources: ['projects/7/tasks/1'] },
-    ]);
+    expect(
+      await grantsOf(narrow, details(['tasks.task.read', 'billing.read'], ['projects/*/tasks/1', 'x'])),
+    ).to.deep.equal([{ actions: ['tasks.task.read'], resources: ['projects/7/tasks/1'] }]);
     expect(await grantsOf(narrow, details(['tasks.taskx.read'], ['**']))).to.deep.equal([]);
     expect(await grantsOf(narrow, details(['tasks.task.read'], ['projects/8/**']))).to.deep.equal([]);
     const scope = { authorization_details: undefined, scope: 'tasks.task.read openid' };
@@ -195,7 +227,9 @@ describe('TokenVerifier', () => {
     expect(await grantsOf([{ actions: ['tasks.*'], resources: ['**'] }], scope)).to.deep.equal([
       { actions: ['tasks.task.read'], resources: [] },
     ]);
-    expect(await grantsOf([{ actions: ['tasks.*'], resources: [] }], { ...scope, ...details(['tasks.a'], ['**']) })).to.deep.equal([
+    expect(
+      await grantsOf([{ actions: ['tasks.*'], resources: [] }], { ...scope, ...details(['tasks.a'], ['**']) }),
+    ).to.deep.equal([
       { actions: ['tasks.a'], resources: [] },
       { actions: ['tasks.task.read'], resources: [] },
     ]);
@@ -213,11 +247,21 @@ describe('TokenVerifier', () => {
       throw new Error('x');
     };
     expect(reasonOf(await run({ grants: throwing }))).to.equal('TOKEN_MALFORMED');
-    for (const value of [null, 'x', {}, [1], [{ actions: [], resources: [] }], [{ actions: ['tasks.a'], resources: ['a//b'] }], Promise.resolve([])]) {
+    for (const value of [
+      null,
+      'x',
+      {},
+      [1],
+      [{ actions: [], resources: [] }],
+      [{ actions: ['tasks.a'], resources: ['a//b'] }],
+      Promise.resolve([]),
+    ]) {
       expect(reasonOf(await run({ grants: () => value as never }))).to.equal('TOKEN_MALFORMED');
     }
     const client = (claims: Claims) => `spiffe://acme.example/clients/${String(claims['client_id'])}`;
-    expect(accepted(await run({ subject: client }, { sub: 'uuid-1', client_id: 'a' })).subject).to.equal('spiffe://acme.example/clients/a');
+    expect(accepted(await run({ subject: client }, { sub: 'uuid-1', client_id: 'a' })).subject).to.equal(
+      'spiffe://acme.example/clients/a',
+    );
     expect(reasonOf(await run({ subject: client }, { sub: 'uuid-1', client_id: '../x' }))).to.equal('TOKEN_SUBJECT');
     expect(reasonOf(await run({ subject: throwing }))).to.equal('TOKEN_MALFORMED');
     expect(reasonOf(await run({ subject: (() => undefined) as never }))).to.equal('TOKEN_SUBJECT');
@@ -225,7 +269,11 @@ describe('TokenVerifier', () => {
 
   it('verifies one token once for all who present it at the same time', async () => {
     let mapped = 0;
-    const verifier = await create({}, { grants: () => (mapped++, []) });
+    const grants = () => {
+      mapped++;
+      return [];
+    };
+    const verifier = await create({}, { grants });
     const token = makeToken(key);
     const results = await Promise.all(Array.from({ length: 20 }, () => verifier.verify(token, PLANNER)));
     expect(new Set(results).size).to.equal(1);
@@ -294,7 +342,9 @@ describe('TokenVerifier', () => {
     }
     const late = accepted(await verifier.verify(elsewhere, PLANNER));
     expect(verifier.check(late, peerOf(), START)?.reason).to.equal('TOKEN_AUDIENCE');
-    expect(verifier.check(accepted(await verifier.verify(expired, PLANNER)), peerOf(), START)?.reason).to.equal('TOKEN_EXPIRED');
+    expect(verifier.check(accepted(await verifier.verify(expired, PLANNER)), peerOf(), START)?.reason).to.equal(
+      'TOKEN_EXPIRED',
+    );
   });
 
   it('forgets what expired first, then the oldest of the same owner, never what others hold', async () => {
