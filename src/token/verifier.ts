@@ -10,6 +10,7 @@ import { type Clock, systemClock } from '../clock.js';
 import { ConfigurationError, type Denial, deny, type Problem } from '../errors.js';
 import { checkAudience, checkPresenter, checkTime } from './check.js';
 import { readClaims, typeFits } from './claims.js';
+import { Interner } from './interner.js';
 import { compileIssuers, isAudience, MAX_CLOCK_TOLERANCE_SECONDS } from './issuers.js';
 import { type JwsHeader, MAX_TOKEN_BYTES, type ParsedJws, parseJws, selectKey, verifySignature } from './jws.js';
 import { createKeyrings, type Keyring } from './keyring.js';
@@ -17,7 +18,7 @@ import type { VerificationKey } from './keys.js';
 import { Remembered } from './remembered.js';
 import { isJsonObject, parseStrictJson } from './strict-json.js';
 import type { IssuerOptions, IssuerPosture, TokenVerifier, VerifiedToken } from './types.js';
-import { IssuedToken, issue } from './verified.js';
+import { Ceilings, IssuedToken, issue } from './verified.js';
 
 /** Options of {@link createTokenVerifier}. */
 export interface TokenVerifierOptions {
@@ -104,6 +105,8 @@ export class Verifier implements TokenVerifier {
   readonly #rings: ReadonlyMap<string, Keyring>;
   readonly #settings: VerifierSettings;
   readonly #remembered: Remembered<VerifiedToken>;
+  readonly #interner = new Interner();
+  readonly #ceilings = new Ceilings();
   readonly #flights = new Map<string, Promise<VerifiedToken | Denial>>();
   readonly #unsubscribe: (() => void)[] = [];
   #closed = false;
@@ -238,8 +241,8 @@ export class Verifier implements TokenVerifier {
     if ('reason' in key) return key;
     const refused = await verifySignature(jws, key);
     if (refused !== null) return refused;
-    const shape = readClaims(payload, rules);
-    return 'reason' in shape ? shape : issue(rules, key, shape, payload);
+    const shape = readClaims(payload, rules, this.#interner);
+    return 'reason' in shape ? shape : issue(rules, key, shape, this.#ceilings);
   }
 
   async #keyFor({ header }: ParsedJws, ring: Keyring): Promise<VerificationKey | Denial> {
