@@ -84,9 +84,12 @@ export {
   type RevocationsOptions,
 } from './token/revocations.js';
 export type {
+  AccessTokenIssuerOptions,
+  AnyIssuerOptions,
   ClaimResult,
   IssuerOptions,
   JwksSource,
+  JwtSvidIssuerOptions,
   ReplayStore,
   RevocationSnapshot,
   RevocationSource,
