@@ -116,9 +116,11 @@ export interface TokenVerifier extends Closeable {
   verify(token: string, owner: string): Promise<VerifiedToken | Denial>;
   /**
    * Every check that depends on time, audience and connection: validity, lifetime in use, audience, binding to the
-   * peer's leaf, presenter. `null` when all pass. Pure and synchronous; it runs on each call.
+   * peer's leaf, presenter. `null` when all pass. Synchronous; it runs on each call.
    */
   check(token: VerifiedToken, peer: PeerIdentity, now: number): Denial | null;
+  /** How many calls passed only thanks to the clock tolerance. */
+  readonly toleranceUsed: number;
   /** Which keys are in force for each issuer, and why the last reload was refused where it was. */
   posture(): readonly IssuerPosture[];
 }

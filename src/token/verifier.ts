@@ -8,7 +8,7 @@ import { hash } from 'node:crypto';
 import type { PeerIdentity } from '../call.js';
 import { type Clock, systemClock } from '../clock.js';
 import { ConfigurationError, type Denial, deny, type Problem } from '../errors.js';
-import { checkAudience, checkPresenter, checkTime } from './check.js';
+import { checkAudience, checkPresenter, checkTime, needsTolerance } from './check.js';
 import { readClaims, typeFits } from './claims.js';
 import { Interner } from './interner.js';
 import { compileIssuers, isAudience, MAX_CLOCK_TOLERANCE_SECONDS } from './issuers.js';
@@ -109,12 +109,17 @@ export class Verifier implements TokenVerifier {
   readonly #ceilings = new Ceilings();
   readonly #flights = new Map<string, Promise<VerifiedToken | Denial>>();
   readonly #unsubscribe: (() => void)[] = [];
+  #toleranceUsed = 0;
   #closed = false;
 
   constructor(rings: ReadonlyMap<string, Keyring>, settings: VerifierSettings) {
     this.#rings = rings;
     this.#settings = settings;
     this.#remembered = new Remembered(settings.maxRemembered, settings.maxRememberedPerOwner);
+  }
+
+  get toleranceUsed(): number {
+    return this.#toleranceUsed;
   }
 
   /** Waits for the key sources and takes their keys into use. @throws ConfigurationError listing every mistake */
@@ -158,8 +163,9 @@ export class Verifier implements TokenVerifier {
 
   verify(token: string, owner: string): Promise<VerifiedToken | Denial> {
     if (this.#closed) return Promise.resolve(deny('STATE_UNAVAILABLE', 'the token verifier is closed'));
-    if (token.length > MAX_TOKEN_BYTES)
-      return Promise.resolve(deny('TOKEN_MALFORMED', 'the token is longer than 8 KiB'));
+    if (typeof token !== 'string' || token.length > MAX_TOKEN_BYTES) {
+      return Promise.resolve(deny('TOKEN_MALFORMED', 'the token is not text of at most 8 KiB'));
+    }
     const digest = digestOf(token);
     const running = this.#flights.get(digest);
     if (running !== undefined) return running;
@@ -179,11 +185,12 @@ export class Verifier implements TokenVerifier {
   check(token: VerifiedToken, peer: PeerIdentity, now: number): Denial | null {
     const rules = IssuedToken.rulesOf(token);
     if (rules === null) return deny('STATE_UNAVAILABLE', 'the token was not verified here');
-    return (
+    const refused =
       checkTime(token, rules, now, this.#settings.toleranceMs) ??
       checkAudience(token, this.#settings.audience) ??
-      checkPresenter(token, rules, peer)
-    );
+      checkPresenter(token, rules, peer);
+    if (refused === null && needsTolerance(token, now)) this.#toleranceUsed++;
+    return refused;
   }
 
   /** The part of {@link check} that needs no connection. */

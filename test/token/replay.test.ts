@@ -44,6 +44,22 @@ describe('createReplayStore', () => {
     expect(store.claim('h', LATER, 'honest')).to.equal('fresh');
   });
 
+  it('is full for everybody when all of it is taken', () => {
+    const store = createReplayStore({ clock: fakeClock(), maxEntries: 4, maxPerOwner: 3 });
+    for (const owner of ['a', 'b', 'c', 'd']) expect(store.claim(`of ${owner}`, LATER, owner)).to.equal('fresh');
+    expect(store.claim('of e', LATER, 'e')).to.equal('full');
+    expect(store.claim('of a', LATER, 'a')).to.equal('replayed');
+  });
+
+  it('refuses what expired within the second that is running', () => {
+    const clock = fakeClock();
+    const store = createReplayStore({ clock });
+    clock.advance(500);
+    expect(store.claim('a', START + 300, 'o')).to.equal('replayed');
+    expect(store.claim('b', START + 500, 'o')).to.equal('replayed');
+    expect(store.claim('c', START + 501, 'o')).to.equal('fresh');
+  });
+
   it('refuses what the highest clock has expired, after the clock was set back', () => {
     const clock = fakeClock();
     const store = createReplayStore({ clock });

@@ -129,6 +129,7 @@ describe('createRevocations', () => {
       expect(revocations.current().tokenRevoked(tokenOf())).to.equal(true);
       clock.advance(1);
       expect(revocations.current().tokenRevoked(tokenOf())).to.equal(false);
+      revocations.revoke({ ...entry, until: START + 2000 });
       revocations.revoke({ ...entry, until: START + 9000 });
       revocations.revoke({ ...entry, until: START + 5000 });
       clock.advance(7000);

@@ -222,6 +222,8 @@ describe('TokenVerifier', () => {
     ).to.deep.equal([{ actions: ['tasks.task.read'], resources: ['projects/7/tasks/1'] }]);
     expect(await grantsOf(narrow, details(['tasks.taskx.read'], ['**']))).to.deep.equal([]);
     expect(await grantsOf(narrow, details(['tasks.task.read'], ['projects/8/**']))).to.deep.equal([]);
+    const unnamed = [{ actions: ['tasks.*'], resources: [] }];
+    expect(await grantsOf(unnamed, details(['tasks.task.read'], ['projects/7/**']))).to.deep.equal([]);
     const scope = { authorization_details: undefined, scope: 'tasks.task.read openid' };
     expect(await grantsOf(narrow, scope)).to.deep.equal([]);
     expect(await grantsOf([{ actions: ['tasks.*'], resources: ['**'] }], scope)).to.deep.equal([
@@ -368,6 +370,25 @@ describe('TokenVerifier', () => {
     expect(known(short, next, ...flood.slice(-3))).to.deep.equal([false, true, true, true, true]);
     const newcomer = await remember('new');
     expect(known(newcomer, next)).to.deep.equal([true, true]);
+  });
+
+  it('counts what passes only thanks to the tolerance', async () => {
+    const verifier = await create();
+    const verified = accepted(await verifier.verify(makeToken(key), PLANNER));
+    const used = (now: number) => {
+      verifier.check(verified, peerOf(), now);
+      return verifier.toleranceUsed;
+    };
+    expect([START, START + 299_999, START + 300_000, START - 1, START + 330_000].map(used)).to.deep.equal([
+      0, 0, 1, 2, 2,
+    ]);
+  });
+
+  it('answers with a denial where the token is no text', async () => {
+    const verifier = await create();
+    for (const token of [undefined, null, 7, {}]) {
+      expect(reasonOf(await verifier.verify(token as never, PLANNER))).to.equal('TOKEN_MALFORMED');
+    }
   });
 
   it('refuses after close', async () => {
