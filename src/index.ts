@@ -88,6 +88,7 @@ export type {
   AnyIssuerOptions,
   ClaimResult,
   IssuerOptions,
+  IssuerPosture,
   JwksSource,
   JwtSvidIssuerOptions,
   ReplayStore,
