@@ -89,3 +89,19 @@ export function upload<I, O>(
 export function decisions(fixture: Fixture): DecisionEvent[] {
   return fixture.audit.events.filter((event): event is DecisionEvent => event.type === 'decision');
 }
+
+/** A unary call of these very bytes; the answer is bytes too. */
+export function rawUnary(
+  client: grpc.Client,
+  path: string,
+  body: Uint8Array,
+  metadata: grpc.Metadata,
+): Promise<Outcome<Buffer>> {
+  const same = (bytes: Buffer): Buffer => bytes;
+  return new Promise((resolve) => {
+    const options = { deadline: Date.now() + 20_000 };
+    client.makeUnaryRequest(path, same, same, Buffer.from(body), metadata, options, (error, value) => {
+      resolve(error === null ? { ok: value as Buffer } : { error, reason: reasonOf(error) });
+    });
+  });
+}
