@@ -1,6 +1,5 @@
 /** A guarded server on a real socket, an authority, and clients of either kind: guarded, or by hand for attacks. */
 
-import { once } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 import {
   type ClientGuard,
@@ -225,7 +224,8 @@ export async function drain<T>(
   const messages: T[] = [];
   stream.on('data', (message: T) => messages.push(message));
   stream.on('error', () => {});
-  const [status] = (await once(stream, 'status')) as [grpc.StatusObject];
+  // Not `once` of node:events: it rejects on 'error', which comes before 'status'.
+  const status = await new Promise<grpc.StatusObject>((resolve) => stream.once('status', resolve));
   return { messages, status, reason: reasonOf(status) };
 }
 
