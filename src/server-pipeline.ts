@@ -18,7 +18,10 @@ import { callerAllowed } from './policy/callers.js';
 import type { AuditedResource, Authorizer, MethodRule, Policy } from './policy/types.js';
 import {
   type CallAdmission,
+  deniedCaller,
+  denyTo,
   type GuardCall,
+  NO_RESOURCES,
   outcomeOf,
   peerExpired,
   SESSION_CALL_KEY,
@@ -27,7 +30,7 @@ import {
 } from './server-admission.js';
 import { peerRevoked, type ServerConnections } from './server-connections.js';
 import type { EffectiveLimits, ShadowOptions } from './server-options.js';
-import { type Caller, callerOf, type PeerState } from './server-peers.js';
+import { auditOf, type Caller, callerOf, type PeerState } from './server-peers.js';
 import { parseBearer } from './token/bearer.js';
 import { replayKey } from './token/replay.js';
 import type { ReplayStore, RevocationSource, TokenVerifier, VerifiedToken } from './token/types.js';
@@ -150,12 +153,12 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     const { state } = call.connection;
     if (state === null || state.peer === null) return deny('PEER_MISSING', 'no peer identity');
     const unfit = this.#tokenFit(token, state.peer, now);
-    if (unfit !== null) return unfit;
+    if (unfit !== null) return denyTo(auditOf(state, token), unfit);
     const caller = callerOf(state, state.peer, token);
     state.lastBearer = bearer;
     state.lastCaller = caller;
     const old = unfitFor(rule, token, now);
-    if (old !== null) return old;
+    if (old !== null) return denyTo(caller.audit, old);
     return this.#authorize(call, rule, caller, now);
   }
 
@@ -183,7 +186,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       const denial = this.mayCall(rule, caller);
       if (denial === null) caller.passed.add(rule);
       else if (this.#inShadow(rule, now)) shadowed = denial;
-      else return denial;
+      else return denyTo(caller.audit, denial);
     }
     const { state } = call.connection;
     const notAfter = state?.notAfter ?? 0;
@@ -203,8 +206,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (admission.streamId !== null) state?.streams.set(admission.streamId, call);
     // A handler that reads a stream runs before the first message, so what is used once is used up now.
     const settled = call.requestStream ? this.#settle(call, admission, NO_RESOURCES) : null;
-    if (settled instanceof Promise) return settled.then((denial) => denial ?? this.#opened(call, admission));
-    return settled ?? this.#opened(call, admission);
+    const open = (no: Denial | null) => (no === null ? this.#opened(call, admission) : denyTo(caller.audit, no));
+    return settled instanceof Promise ? settled.then(open) : open(settled);
   }
 
   /** Callers, delegation and permission. */
@@ -336,7 +339,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (admission?.streamId != null) connection.state?.streams.delete(admission.streamId);
     this.#parts.connections.live.forget(connection);
     if (denial === null && admission?.shadowed == null && admission?.rule.audit.level === 'refused') return;
-    const who = admission?.caller.audit ?? connection.state?.audit ?? UNKNOWN_CALLER;
+    const who = admission?.caller.audit ?? deniedCaller(denial) ?? connection.state?.audit ?? UNKNOWN_CALLER;
     const resources = admission === null ? NO_RESOURCES : this.#resourcesOf(admission);
     const phase = call.streaming && admission !== null ? 'closed' : 'call';
     const outcome = admission === null ? UNDECIDED : outcomeOf(admission, denial);
@@ -395,5 +398,3 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     return message === null ? NO_RESOURCES : auditedResources(rule, message, this.#hashKey);
   }
 }
-
-const NO_RESOURCES: readonly AuditedResource[] = Object.freeze([]);
