@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import protobuf from 'protobufjs';
 import { parseSubjectPattern } from '../pattern.js';
 import { digestOf } from './digest.js';
+import { protobufEsName } from './spelling.js';
 import { compileTemplate } from './template.js';
 import type { Policy } from './types.js';
-import { camelCase } from './value.js';
 export type PolicySource = { protos: string[]; includeDirs?: string[] };
 export async function loadPolicy(source: PolicySource): Promise<Policy> {
   const root = new protobuf.Root();
@@ -24,7 +24,7 @@ export async function loadPolicy(source: PolicySource): Promise<Policy> {
         f.name,
         {
           name: f.name,
-          localName: camelCase(f.name),
+          localName: protobufEsName(f.name),
           number: f.id,
           kind:
             f.resolvedType instanceof protobuf.Type
