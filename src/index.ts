@@ -84,9 +84,13 @@ export {
   type RevocationsOptions,
 } from './token/revocations.js';
 export type {
+  AccessTokenIssuerOptions,
+  AnyIssuerOptions,
   ClaimResult,
   IssuerOptions,
+  IssuerPosture,
   JwksSource,
+  JwtSvidIssuerOptions,
   ReplayStore,
   RevocationSnapshot,
   RevocationSource,

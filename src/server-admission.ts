@@ -6,7 +6,7 @@
 
 import type { DecisionEvent } from './audit/types.js';
 import { type Denial, deny } from './errors.js';
-import type { MethodRule } from './policy/types.js';
+import type { AuditedResource, MethodRule } from './policy/types.js';
 import type { Caller, PeerState } from './server-peers.js';
 import type { VerifiedToken } from './token/types.js';
 import type { Admission, GuardedCall } from './transport/interceptor.js';
@@ -26,6 +26,9 @@ export interface CallAdmission extends Admission {
   readonly openedAt: number;
   /** The refusal that was not enforced, where the method is in shadow. */
   shadowed: Denial | null;
+  /** The message that is recorded: of a unary call itself, until it ends; of a stream the resources it named. */
+  message: unknown;
+  resources: readonly AuditedResource[] | null;
 }
 
 /** A guarded call of a server. */
@@ -54,8 +57,11 @@ export function peerExpired(state: PeerState, notBefore: number, now: number): D
     : null;
 }
 
-/** Whether a token is older than the method allows. */
-export function tooOld(rule: MethodRule, token: VerifiedToken, now: number): Denial | null {
+/** Whether the method asks more of a token than this one gives: its age, or being bound to the certificate. */
+export function unfitFor(rule: MethodRule, token: VerifiedToken, now: number): Denial | null {
+  if (token.profile === 'jwt-svid' && (rule.singleUse || rule.maxTokenAgeMs !== null)) {
+    return deny('TOKEN_TYPE', 'a jwt-svid serves neither single-use methods nor methods that limit the age of tokens');
+  }
   if (rule.maxTokenAgeMs === null) return null;
   if (token.issuedAt === null)
     return deny('TOKEN_TOO_OLD', 'the method limits the age of tokens and this one has no iat');

@@ -22,8 +22,8 @@ import {
   outcomeOf,
   peerExpired,
   SESSION_CALL_KEY,
-  tooOld,
   UNDECIDED,
+  unfitFor,
 } from './server-admission.js';
 import { peerRevoked, type ServerConnections } from './server-connections.js';
 import type { EffectiveLimits, ShadowOptions } from './server-options.js';
@@ -99,6 +99,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     const now = this.clock.now();
     call.decisionId = this.#nextId();
     const { connection } = call;
+    if (connection.session === null) this.#parts.connections.live.track(connection);
     connection.state ??= this.#parts.connections.meet(connection, now);
     const { state } = connection;
     const { peer } = state;
@@ -114,13 +115,14 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     // ---- 2. The rule; a method nobody annotated has none ------------------------------------------------------------
     const rule = this.#rules.get(call.method);
     if (rule === undefined) return deny('METHOD_UNANNOTATED', 'no rule for this method');
+    // The handler gets the principal, not the token: what it forwards or logs cannot carry it away.
+    const authorization = metadata.get('authorization');
+    if (authorization.length > 0) metadata.remove('authorization');
     if (rule.mode === 'mtls_only') return this.#authorize(call, rule, callerOf(state, peer, null), now);
 
     // ---- 3. The token: known to this connection, known to this guard, or verified now -------------------------------
-    const bearer = parseBearer(metadata.get('authorization'));
+    const bearer = parseBearer(authorization);
     if (typeof bearer !== 'string') return bearer;
-    // The handler gets the principal, not the token: what it forwards or logs cannot carry it away.
-    metadata.remove('authorization');
     if (rule.method === RENEW_METHOD) metadata.setOpaque(SESSION_CALL_KEY, call);
     const { verifier } = this.#parts;
     if (verifier === null) return deny('STATE_UNAVAILABLE', 'no issuer is configured');
@@ -152,7 +154,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     const caller = callerOf(state, state.peer, token);
     state.lastBearer = bearer;
     state.lastCaller = caller;
-    const old = tooOld(rule, token, now);
+    const old = unfitFor(rule, token, now);
     if (old !== null) return old;
     return this.#authorize(call, rule, caller, now);
   }
@@ -193,6 +195,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       bearer: caller,
       openedAt: now,
       shadowed,
+      message: null,
+      resources: null,
       endsAt: call.streaming ? this.endOf(rule, caller, notAfter, now) : Number.POSITIVE_INFINITY,
       streamId: call.streaming && this.renewable && caller.token !== null && !rule.singleUse ? call.decisionId : null,
     };
@@ -230,16 +234,16 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       const ended = this.stillAllowed(call, admission);
       if (ended !== null) return ended;
     }
-    for (const caller of rights) {
-      const denial = this.#parts.authorizer.message(rule, caller.principal, message);
-      if (denial === null) continue;
-      call.firstMessage = message;
-      if (!this.#inShadow(rule, this.clock.now())) return denial;
-      admission.shadowed ??= denial;
+    let refused: Denial | null = null;
+    for (const caller of rights) refused ??= this.#parts.authorizer.message(rule, caller.principal, message);
+    const first = call.messages === 0;
+    // What was asked is recorded from the first message, and from one that is refused.
+    if (first || refused !== null) this.#remember(call, admission, message);
+    if (refused !== null) {
+      if (!this.#inShadow(rule, this.clock.now())) return refused;
+      admission.shadowed ??= refused;
     }
-    if (call.messages > 0) return null;
-    call.firstMessage = message;
-    return call.requestStream ? null : this.#settle(call, admission, this.#resourcesOf(call, rule));
+    return first && !call.requestStream ? this.#settle(call, admission, this.#resourcesOf(admission)) : null;
   }
 
   /** Uses up a single-use token, then keeps the record of methods that require it. */
@@ -251,6 +255,10 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     const { rule, caller } = admission;
     const { replay, toleranceMs } = this.#parts;
     if (!rule.singleUse && !rule.audit.required) return null;
+    const { nextUpdate } = this.#parts.revocations.current();
+    if (nextUpdate !== null && this.clock.now() > nextUpdate) {
+      return deny('STATE_UNAVAILABLE', 'the revocations are older than they say they may be');
+    }
     return (async () => {
       if (rule.singleUse) {
         if (caller.token === null || caller.token.id === null)
@@ -297,15 +305,17 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (call.streaming && now >= admission.openedAt + (admission.rule.maxStreamAgeMs ?? Number.POSITIVE_INFINITY)) {
       return deny('TOKEN_EXPIRED', 'the stream has reached the greatest age of its method');
     }
-    const { token } = admission.bearer;
-    if (token === null) return null;
-    // A unary call that was let in may outlive its token; a stream may not.
-    if (call.streaming) {
-      if (this.#parts.verifier?.current(token) !== true)
-        return deny('TOKEN_REVOKED', 'the key of the token was withdrawn');
-      return this.#tokenFit(token, state.peer, now);
+    const snapshot = this.#parts.revocations.current();
+    for (const { token } of admission.rights) {
+      if (token !== null && snapshot.tokenRevoked(token)) return deny('TOKEN_REVOKED', 'the token is revoked');
     }
-    return this.#parts.revocations.current().tokenRevoked(token) ? deny('TOKEN_REVOKED', 'the token is revoked') : null;
+    // A unary call that was let in may outlive its token; a stream may not.
+    const { token } = admission.bearer;
+    if (token === null || !call.streaming) return null;
+    if (this.#parts.verifier?.current(token) !== true) {
+      return deny('TOKEN_REVOKED', 'the key of the token was withdrawn');
+    }
+    return this.#tokenFit(token, state.peer, now);
   }
 
   // ---- 8. How it ended -----------------------------------------------------------------------------------------------
@@ -327,7 +337,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     this.#parts.connections.live.forget(connection);
     if (denial === null && admission?.shadowed == null && admission?.rule.audit.level === 'refused') return;
     const who = admission?.caller.audit ?? connection.state?.audit ?? UNKNOWN_CALLER;
-    const resources = admission === null ? NO_RESOURCES : this.#resourcesOf(call, admission.rule);
+    const resources = admission === null ? NO_RESOURCES : this.#resourcesOf(admission);
     const phase = call.streaming && admission !== null ? 'closed' : 'call';
     const outcome = admission === null ? UNDECIDED : outcomeOf(admission, denial);
     this.recorder.decision(call, who, {
@@ -372,10 +382,17 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     return shadow !== undefined && this.#shadowed.has(rule.method) && now < shadow.until.getTime();
   }
 
-  #resourcesOf(call: GuardCall, rule: MethodRule): readonly AuditedResource[] {
-    return call.firstMessage === undefined || rule.checks.length === 0
-      ? NO_RESOURCES
-      : auditedResources(rule, call.firstMessage, this.#hashKey);
+  /** A stream may run for long: of it the names are kept, not the message. */
+  #remember(call: GuardCall, admission: CallAdmission, message: unknown): void {
+    const { rule } = admission;
+    if (rule.checks.length === 0) return;
+    if (call.streaming) admission.resources = auditedResources(rule, message, this.#hashKey);
+    else admission.message = message;
+  }
+
+  #resourcesOf({ rule, resources, message }: CallAdmission): readonly AuditedResource[] {
+    if (resources !== null) return resources;
+    return message === null ? NO_RESOURCES : auditedResources(rule, message, this.#hashKey);
   }
 }
 

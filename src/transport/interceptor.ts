@@ -82,8 +82,6 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
   messages = 0;
   /** Set by the gate for the audit record. */
   decisionId = '';
-  /** The first message of the client, kept for the audit record. */
-  firstMessage: unknown = undefined;
 
   readonly #next: grpc.ServerInterceptingCallInterface;
   readonly #stream: ServerHttp2Stream | undefined;
@@ -116,7 +114,6 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
 
   override start(listener: Listener): void {
     this.#listener = listener;
-    this.connection.calls.add(this);
     this.#next.start(this);
   }
 
@@ -152,6 +149,7 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
 
   onReceiveMetadata(metadata: grpc.Metadata): void {
     if (this.#dead) return;
+    this.connection.calls.add(this);
     if (!this.#sizeLimited) {
       this.terminate(deny('STATE_UNAVAILABLE', 'this version of grpc-js does not let the guard limit message sizes'));
       return;
