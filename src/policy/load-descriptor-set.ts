@@ -6,7 +6,14 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { createFileRegistry, type FileRegistry, fromBinary } from '@bufbuild/protobuf';
+import {
+  createFileRegistry,
+  type DescEnum,
+  type DescMessage,
+  type DescService,
+  type FileRegistry,
+  fromBinary,
+} from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { ConfigurationError } from '../errors.js';
 import { type LoadedApi, loadServices } from './load-services.js';
@@ -48,11 +55,33 @@ function parse(bytes: Uint8Array, place: string): FileRegistry {
     throw refusal(place, `imports are missing: ${[...new Set(missing)].join(', ')}`, `${BUILD}, or protoc with --include_imports`);
   }
   try {
-    return createFileRegistry(set);
+    const registry = createFileRegistry(set);
+    const twice = definedTwice(registry);
+    if (twice !== undefined) throw new Error(`${twice} is defined in two files`);
+    return registry;
   } catch (error) {
     const detail = error instanceof Error ? error.message : 'unknown';
     throw refusal(place, `the descriptor set is not consistent (${detail})`, BUILD);
   }
+}
+
+/** A registry keeps the last of two types with one name, which would check templates against the wrong one. */
+function definedTwice(registry: FileRegistry): string | undefined {
+  const seen = new Set<string>();
+  const visit = (types: readonly (DescMessage | DescEnum | DescService)[]): string | undefined => {
+    for (const type of types) {
+      if (seen.has(type.typeName)) return type.typeName;
+      seen.add(type.typeName);
+      const nested = type.kind === 'message' ? visit([...type.nestedMessages, ...type.nestedEnums]) : undefined;
+      if (nested !== undefined) return nested;
+    }
+    return undefined;
+  };
+  for (const file of registry.files) {
+    const twice = visit([...file.messages, ...file.enums, ...file.services]);
+    if (twice !== undefined) return twice;
+  }
+  return undefined;
 }
 
 function refusal(place: string, problem: string, remedy: string): ConfigurationError {
