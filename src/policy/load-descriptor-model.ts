@@ -92,7 +92,8 @@ export class DescriptorModels {
     const fields = new Map<string, FieldModel>();
     const model: MessageModel = { typeName: desc.typeName, fields };
     this.#messages.set(desc, model);
-    for (const field of [...desc.fields].sort((a, b) => a.number - b.number)) fields.set(field.name, this.#field(field));
+    for (const field of [...desc.fields].sort((a, b) => a.number - b.number))
+      fields.set(field.name, this.#field(field));
     return model;
   }
 

@@ -52,7 +52,11 @@ function parse(bytes: Uint8Array, place: string): FileRegistry {
   if (names.size !== set.file.length) throw refusal(place, 'a file is in the set twice', BUILD);
   const missing = set.file.flatMap((file) => file.dependency).filter((name) => !names.has(name));
   if (missing.length > 0) {
-    throw refusal(place, `imports are missing: ${[...new Set(missing)].join(', ')}`, `${BUILD}, or protoc with --include_imports`);
+    throw refusal(
+      place,
+      `imports are missing: ${[...new Set(missing)].join(', ')}`,
+      `${BUILD}, or protoc with --include_imports`,
+    );
   }
   try {
     const registry = createFileRegistry(set);

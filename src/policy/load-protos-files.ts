@@ -4,8 +4,8 @@
  * @module
  */
 
-import { readFile, realpath } from 'node:fs/promises';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
 import type { Problem } from '../errors.js';
@@ -50,7 +50,8 @@ export class ProtoFiles {
     const places = isAbsolute(entry) ? [entry] : [...this.#includeDirs.map((dir) => join(dir, entry)), entry];
     const path = await firstOf(places);
     if (path !== null) await this.#read(path, entry);
-    else this.problems.push({ place: entry, problem: 'there is no such file', remedy: 'Correct protos or includeDirs' });
+    else
+      this.problems.push({ place: entry, problem: 'there is no such file', remedy: 'Correct protos or includeDirs' });
   }
 
   async #import(target: string, importer: string): Promise<Declarations | null> {
@@ -120,8 +121,7 @@ export class ProtoFiles {
 async function firstOf(paths: readonly string[]): Promise<string | null> {
   for (const path of paths) {
     try {
-      await realpath(resolve(path));
-      return path;
+      if ((await stat(path)).isFile()) return path;
     } catch {
       // The next place may have it.
     }

@@ -28,7 +28,9 @@ const DROPPED = /\b__proto__\b|\)\s*\.[\s\w.]*\b(?:constructor|prototype)\b/;
 
 /** Reads the text of one file. Does *not* parse it. */
 export function readSource(source: string): ProtoSource {
-  const text = source.replace(TOKEN, (token) => (token.startsWith('/') ? blank(token) : token.replace(ESCAPE, checkEscape)));
+  const text = source.replace(TOKEN, (token) =>
+    token.startsWith('/') ? blank(token) : token.replace(ESCAPE, checkEscape),
+  );
   const code = source.replace(TOKEN, blank);
   const publicImports = new Set<string>();
   for (const [, double, single] of text.matchAll(IMPORT_PUBLIC)) publicImports.add(double ?? single ?? '');

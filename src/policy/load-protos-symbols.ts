@@ -7,6 +7,7 @@
 
 import type { DescEnum, DescFile, DescMessage } from '@bufbuild/protobuf';
 import protobuf from 'protobufjs';
+import type { Problem } from '../errors.js';
 
 /** What a full name stands for. A message comes from the parser, or from a file that comes with this package. */
 export type Declared =
@@ -120,4 +121,22 @@ export class Scope {
 
 function isType(declared: Declared): boolean {
   return declared.kind === 'message' || declared.kind === 'enum';
+}
+
+/** Names that two files declare; protoc refuses them too. */
+export function definedTwice(files: readonly Declarations[]): readonly Problem[] {
+  const problems: Problem[] = [];
+  const owners = new Map<string, string>();
+  for (const file of files) {
+    for (const [name, { kind }] of file.symbols) {
+      if (kind === 'package') continue;
+      const owner = owners.get(name);
+      if (owner === undefined) owners.set(name, file.name);
+      else {
+        const problem = `${name} is also defined in ${owner}`;
+        problems.push({ place: file.name, problem, remedy: 'Load each definition from one file only' });
+      }
+    }
+  }
+  return problems;
 }

@@ -18,7 +18,12 @@ const DESCRIPTOR_SET = 'use a descriptor set from `buf build`';
  * Converts `value`, reporting every mistake on the way; a field with a mistake stays unset. Accepts a repeated field
  * written once, as a list, or several times; a number in place of an enum name only if the enum has it.
  */
-export function optionMessage<T extends DescMessage>(schema: T, value: unknown, path: string, report: ReportValue): MessageShape<T> {
+export function optionMessage<T extends DescMessage>(
+  schema: T,
+  value: unknown,
+  path: string,
+  report: ReportValue,
+): MessageShape<T> {
   const message = create(schema);
   fill(reflect(schema, message), value, path, report);
   return message;
@@ -107,5 +112,5 @@ function names(desc: DescMessage): string {
 
 function shown(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
-  return isRecord(value) ? 'a message' : JSON.stringify(value) ?? String(value);
+  return isRecord(value) ? 'a message' : (JSON.stringify(value) ?? String(value));
 }
