@@ -8,9 +8,15 @@
 /** Stands in a string for an escape that the parser would misread. A noncharacter: it never stands in real text. */
 export const MISREAD = '\uFDD0';
 
+/** Begins each string literal in an option, so that `"x"` can be told from the bare word `x`. A noncharacter too. */
+export const QUOTED = '\uFDD1';
+
 /** What {@link readSource} found. */
 export interface ProtoSource {
-  /** The text for the parser: comments blanked, {@link MISREAD} in place of escapes it cannot read. Lines are kept. */
+  /**
+   * The text for the parser: comments blanked, strings marked with {@link QUOTED}, {@link MISREAD} in place of
+   * escapes it cannot read. Lines are kept.
+   */
   readonly text: string;
   /** Paths named in `import public`. */
   readonly publicImports: ReadonlySet<string>;
@@ -23,15 +29,20 @@ export interface ProtoSource {
 const TOKEN = /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/g;
 const ESCAPE = /\\([0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|.)/g;
 const IMPORT_PUBLIC = /\bimport\s+public\s*(?:"([^"]*)"|'([^']*)')/g;
+/** What stands before the strings that the parser itself has to understand. */
+const PLAIN_STRING = /\b(?:import|import\s+(?:public|weak|option)|(?:syntax|edition)\s*=)$/;
 /** Names the parser drops: `__proto__` anywhere, and in dotted option names also these. */
 const DROPPED = /\b__proto__\b|\)\s*\.[\s\w.]*\b(?:constructor|prototype)\b/;
 
 /** Reads the text of one file. Does *not* parse it. */
 export function readSource(source: string): ProtoSource {
-  const text = source.replace(TOKEN, (token) =>
-    token.startsWith('/') ? blank(token) : token.replace(ESCAPE, checkEscape),
-  );
   const code = source.replace(TOKEN, blank);
+  const text = source.replace(TOKEN, (token: string, offset: number) => {
+    if (token.startsWith('/')) return blank(token);
+    const mark = PLAIN_STRING.test(code.slice(0, offset).trimEnd().slice(-100)) ? '' : QUOTED;
+    const content = token.slice(1).replaceAll(QUOTED, MISREAD).replace(ESCAPE, checkEscape);
+    return token.slice(0, 1) + mark + content;
+  });
   const publicImports = new Set<string>();
   for (const [, double, single] of text.matchAll(IMPORT_PUBLIC)) publicImports.add(double ?? single ?? '');
   return {

@@ -7,7 +7,7 @@
 
 import { create, type DescField, type DescMessage, type MessageShape, ScalarType } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
-import { MISREAD } from './load-protos-source.js';
+import { MISREAD, QUOTED } from './load-protos-source.js';
 
 /** Told of each mistake, with its path within the option. */
 export type ReportValue = (path: string, problem: string, remedy: string) => void;
@@ -81,14 +81,16 @@ function convert(field: DescField, value: unknown, path: string, report: ReportV
   }
   switch (field.scalar) {
     case ScalarType.STRING:
-      if (typeof value !== 'string') return problem('a string');
-      if (!value.includes(MISREAD)) return value;
+      if (typeof value !== 'string' || !value.startsWith(QUOTED)) return problem('a string');
+      if (!value.includes(MISREAD)) return value.replaceAll(QUOTED, '');
       report(path, 'the string has an escape that is misread', `Write the character itself, or ${DESCRIPTOR_SET}`);
       return undefined;
     case ScalarType.BOOL:
+      if (value === 'True' || value === 't') return true;
+      if (value === 'False' || value === 'f') return false;
       return typeof value === 'boolean' ? value : problem('true or false');
     case ScalarType.INT64:
-      return Number.isSafeInteger(value) ? BigInt(value as number) : problem('an integer');
+      return Number.isSafeInteger(value) ? BigInt(value as number) : problem('an exact integer');
     case ScalarType.INT32:
       return isIntegerBetween(value, -(2 ** 31), 2 ** 31 - 1) ? value : problem('a 32-bit integer');
     case ScalarType.UINT32:
@@ -112,5 +114,6 @@ function names(desc: DescMessage): string {
 
 function shown(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'string') return JSON.stringify(value.replaceAll(QUOTED, ''));
   return isRecord(value) ? 'a message' : (JSON.stringify(value) ?? String(value));
 }
