@@ -7,7 +7,10 @@ import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { createFileRegistry, fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { ConfigurationError } from '#dist/errors.js';
+import type { CompiledCheck } from '#dist/policy/compile.js';
 import type { PolicySource } from '#dist/policy/load.js';
+import type { Policy } from '#dist/policy/types.js';
 
 const run = promisify(execFile);
 const BUF = resolve('node_modules/.bin/buf');
@@ -165,3 +168,32 @@ service Probe {
 }
 `,
 };
+
+/** The rules of a policy as plain values, by method. */
+export function plainRules(policy: Policy) {
+  return Object.fromEntries(
+    [...policy.rules].map(([method, rule]) => [
+      method,
+      {
+        ...rule,
+        checks: (rule.checks as readonly CompiledCheck[]).map(({ permission, resource, template }) => ({
+          permission,
+          resource,
+          templated: template !== null,
+        })),
+        callers: rule.callers.map((list) => list.map((pattern) => pattern.text)),
+      },
+    ]),
+  );
+}
+
+/** The problems of the `ConfigurationError` that a promise must be rejected with, `place: problem` each. */
+export async function problemsOf(policy: Promise<unknown>): Promise<readonly string[]> {
+  try {
+    await policy;
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.problems.map(({ place, problem }) => `${place}: ${problem}`);
+    throw error;
+  }
+  throw new Error('loadPolicy accepted what it must refuse');
+}
