@@ -48,7 +48,7 @@ const METHODS: Readonly<Record<keyof BuiltinPolicies, Readonly<Record<string, Ki
   ),
 };
 
-/** Services whose methods get their policy from {@link BuiltinPolicies} and never by annotation. */
+/** Services that are not ours to annotate; without annotations they get their policy from {@link BuiltinPolicies}. */
 export const VENDOR_SERVICES: ReadonlySet<string> = new Set(
   Object.values(METHODS).flatMap((methods) => Object.keys(methods).map((method) => method.split('/')[1] ?? '')),
 );
