@@ -72,11 +72,16 @@ export async function descriptorSet(dir: ProtoDir): Promise<Uint8Array> {
 /** All services of a descriptor set, as generated code would hold them. */
 export function servicesOf(set: Uint8Array) {
   const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, set));
-  return [...registry.files].flatMap((file) => file.services.flatMap(({ typeName }) => registry.getService(typeName) ?? []));
+  return [...registry.files].flatMap((file) =>
+    file.services.flatMap(({ typeName }) => registry.getService(typeName) ?? []),
+  );
 }
 
 /** The same directory as each of the three kinds of source. */
-export async function allSources(dir: ProtoDir, entries: readonly string[]): Promise<Readonly<Record<string, PolicySource>>> {
+export async function allSources(
+  dir: ProtoDir,
+  entries: readonly string[],
+): Promise<Readonly<Record<string, PolicySource>>> {
   const set = await descriptorSet(dir);
   return {
     descriptorSet: { descriptorSet: set },

@@ -5,7 +5,16 @@ import { loadDescriptorSet } from '#dist/policy/load-descriptor-set.js';
 import { loadProtos } from '#dist/policy/load-protos.js';
 import type { MessageModel, ServiceModel } from '#dist/policy/schema.js';
 import type { Policy } from '#dist/policy/types.js';
-import { API, allSources, annotated, descriptorSet, type ProtoDir, plainRules, protoDir, tasksProto } from './fixtures.js';
+import {
+  API,
+  allSources,
+  annotated,
+  descriptorSet,
+  type ProtoDir,
+  plainRules,
+  protoDir,
+  tasksProto,
+} from './fixtures.js';
 
 const ENTRY = 'acme/tasks/v1/tasks.proto';
 const KINDS = ['descriptorSet', 'protos', 'services'] as const;
@@ -106,12 +115,39 @@ describe('loadPolicy: one API, three sources', function () {
     const shapes = shapesOf(protos.services);
     expect(shapes).to.deep.equal(shapesOf(set.services));
     expect(shapes['acme.common.v1.Owner']).to.deep.include.members([
-      { name: 'name', localName: 'name', number: 2, kind: 'string', repeated: false, oneof: null, message: null, enums: null, sensitive: true },
-      { name: 'deputies', localName: 'deputies', number: 4, kind: 'message', repeated: true, oneof: null, message: 'acme.common.v1.Owner', enums: null, sensitive: false },
+      {
+        name: 'name',
+        localName: 'name',
+        number: 2,
+        kind: 'string',
+        repeated: false,
+        oneof: null,
+        message: null,
+        enums: null,
+        sensitive: true,
+      },
+      {
+        name: 'deputies',
+        localName: 'deputies',
+        number: 4,
+        kind: 'message',
+        repeated: true,
+        oneof: null,
+        message: 'acme.common.v1.Owner',
+        enums: null,
+        sensitive: false,
+      },
     ]);
     const selector = shapes['acme.tasks.v1.Selector'] ?? [];
     const kinds = Object.fromEntries(selector.map((field) => [field['name'], `${field['kind']} ${field['oneof']}`]));
-    expect(kinds).to.deep.include({ id: 'string target', ref: 'message target', note: 'string null', owners: 'other null', raw: 'other null', counts: 'integer null' });
+    expect(kinds).to.deep.include({
+      id: 'string target',
+      ref: 'message target',
+      note: 'string null',
+      owners: 'other null',
+      raw: 'other null',
+      counts: 'integer null',
+    });
     expect(selector.find((field) => field['name'] === 'kind')?.['enums']).to.equal('0=KIND_UNSPECIFIED 1=KIND_A');
   });
 
