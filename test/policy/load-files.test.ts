@@ -257,6 +257,17 @@ describe('loadPolicy: .proto files', () => {
     expect((await load('b.proto')).rules.size).to.equal(1);
   });
 
+  it('may be copies of ours among the files, or files that only share their name', async () => {
+    const texts = {
+      'a.proto': tasksProto(OPEN),
+      'acme/zerotrust/v1/options.proto': tasksProto(OPEN, '').replaceAll('tasks.v1', 'acme.x'),
+    };
+    const dir = await dirOf(texts, true);
+    const protos = ['zerotrust/v1/options.proto', ...Object.keys(texts)].map((name) => join(dir.path, name));
+    const policy = await loadPolicy({ protos });
+    expect([...policy.rules.keys()]).to.deep.equal(['/tasks.v1.Tasks/Get', '/acme.x.Tasks/Get']);
+  });
+
   it('resolve types by scope and import, as protoc does', async () => {
     const head = 'syntax = "proto3"; package acme.app; import "zerotrust/v1/options.proto";';
     const body = 'service S { rpc Get(Ref) returns (Ref) { option (zerotrust.v1.method).authenticated = "x"; } }';

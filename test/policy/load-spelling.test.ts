@@ -73,7 +73,7 @@ describe('loadPolicy: spellings', function () {
     const dir = await protoDir(files);
     try {
       const sources = await allSources(dir, Object.keys(files));
-      const expected = await loadPolicy(sources['descriptorSet'] ?? never());
+      const expected = await loadPolicy(sources.descriptorSet ?? never());
       expect(expected.rules.size).to.equal(Object.keys(GOOD).length);
       for (const source of Object.values(sources)) {
         const policy = await loadPolicy(source);
@@ -244,10 +244,10 @@ describe('loadPolicy: spellings', function () {
     const dir = await protoDir({ 'a.proto': tasksProto(annotated('require < permission: "a.b" >')) });
     try {
       const sources = await allSources(dir, ['a.proto']);
-      await loadPolicy(sources['protos'] ?? never()).then(never, (error: Error) => {
+      await loadPolicy(sources.protos ?? never()).then(never, (error: Error) => {
         expect(error.message).to.match(/a\.proto:\d+.*Use a descriptor set from `buf build`/);
       });
-      expect((await loadPolicy(sources['descriptorSet'] ?? never())).rules.size).to.equal(1);
+      expect((await loadPolicy(sources.descriptorSet ?? never())).rules.size).to.equal(1);
     } finally {
       await dir.remove();
     }
