@@ -47,14 +47,16 @@ const FILES: ReadonlyMap<string, DescFile> = new Map(
   ].map((file) => [file.proto.name, file]),
 );
 
-/** The bundled file of this import path, or that a path on disk is a copy of; `null` when it is none. */
-export function bundledName(path: string): string | null {
+/** The bundled file that a file on disk is a copy of, by its path and package; `undefined` when it is none. */
+export function bundledCopy(path: string, packageName: string): Declarations | undefined {
   const normal = path.replaceAll('\\', '/');
-  for (const name of FILES.keys()) if (normal === name || normal.endsWith(`/${name}`)) return name;
-  return null;
+  for (const [name, file] of FILES) {
+    if (normal.endsWith(`/${name}`) && file.proto.package === packageName) return bundledDeclarations(name);
+  }
+  return undefined;
 }
 
-/** What a bundled file declares; `undefined` when there is no such file. */
+/** What the file of this import path declares; `undefined` when it is not bundled. */
 export function bundledDeclarations(name: string): Declarations | undefined {
   const file = FILES.get(name);
   if (file === undefined) return undefined;

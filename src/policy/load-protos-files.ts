@@ -9,7 +9,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
 import type { Problem } from '../errors.js';
-import { bundledDeclarations, bundledName } from './load-protos-bundled.js';
+import { bundledCopy, bundledDeclarations } from './load-protos-bundled.js';
 import { type ProtoSource, readSource } from './load-protos-source.js';
 import { type Declarations, parsedSymbols } from './load-protos-symbols.js';
 
@@ -29,14 +29,14 @@ function ownProtoDir(): string {
 
 /**
  * Reads one API. Files are looked for in the include directories, then beside the importing file and the entries, then
- * among our own; our options and google/protobuf are never read from disk. Each file is parsed into a root of its own,
+ * among our own; copies of our options and of google/protobuf are never believed. Each file is parsed into a root of its own,
  * so nothing in the process is changed and no file can alter the meaning of another.
  */
 export class ProtoFiles {
   readonly problems: Problem[] = [];
   /** In the order of reading. */
   readonly parsed: ParsedFile[] = [];
-  readonly #byPath = new Map<string, ParsedFile | null>();
+  readonly #byPath = new Map<string, Declarations | null>();
   readonly #entryDirs: readonly string[];
   readonly #includeDirs: readonly string[];
 
@@ -46,7 +46,6 @@ export class ProtoFiles {
   }
 
   async readEntry(entry: string): Promise<void> {
-    if (bundledName(entry) !== null) return;
     const places = isAbsolute(entry) ? [entry] : [...this.#includeDirs.map((dir) => join(dir, entry)), entry];
     const path = await firstOf(places);
     if (path !== null) await this.#read(path, entry);
@@ -55,8 +54,8 @@ export class ProtoFiles {
   }
 
   async #import(target: string, importer: string): Promise<Declarations | null> {
-    const bundled = bundledName(target);
-    if (bundled !== null) return bundledDeclarations(bundled) ?? null;
+    const bundled = bundledDeclarations(target);
+    if (bundled !== undefined) return bundled;
     const dirs = [...this.#includeDirs, dirname(importer), ...this.#entryDirs, ownProtoDir()];
     const path = isAbsolute(target) ? null : await firstOf(dirs.map((dir) => join(dir, target)));
     if (path !== null) return this.#read(path, path);
@@ -68,7 +67,7 @@ export class ProtoFiles {
     return null;
   }
 
-  async #read(path: string, name: string): Promise<ParsedFile | null> {
+  async #read(path: string, name: string): Promise<Declarations | null> {
     let key: string;
     let text: string;
     try {
@@ -83,7 +82,9 @@ export class ProtoFiles {
     }
     const file = this.#parse(text, name);
     if (file === null) return null;
-    this.#byPath.set(key, file.parsed);
+    const copied = bundledCopy(key, file.parsed.packageName);
+    this.#byPath.set(key, copied ?? file.parsed);
+    if (copied !== undefined) return copied;
     this.parsed.push(file.parsed);
     for (const target of file.imports) {
       const imported = await this.#import(target, path);

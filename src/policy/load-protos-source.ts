@@ -65,10 +65,10 @@ function skippedIn(code: string): ProtoSource['skipped'] {
  * The parser knows the single-letter escapes, and octal and hexadecimal ones as characters. Beyond ASCII those are bytes
  * of UTF-8, and `\u`, `\U` and all others lose their backslash or more.
  */
-function checkEscape(escape: string, what: string): string {
-  if (/^[0-7]/.test(what)) return Number.parseInt(what, 8) < 0x80 ? escape : MISREAD;
-  if (/^[xX]./.test(what)) return Number.parseInt(what.slice(1), 16) < 0x80 ? escape : MISREAD;
-  return /^[abfnrtv?'"\\]$/.test(what) ? escape : MISREAD;
+function checkEscape(sequence: string, what: string): string {
+  if (/^[0-7]/.test(what)) return Number.parseInt(what, 8) < 0x80 ? sequence : MISREAD;
+  if (/^[xX]./.test(what)) return Number.parseInt(what.slice(1), 16) < 0x80 ? sequence : MISREAD;
+  return /^[abfnrtv?'"\\]$/.test(what) ? sequence : MISREAD;
 }
 
 /** The same shape without the words, so that offsets and lines stay. */
