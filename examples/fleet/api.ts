@@ -19,11 +19,15 @@ export const API = { protos: [`${ownProtos}/fleet/v1/tasks.proto`], includeDirs:
 const load = (file: string): grpc.GrpcObject =>
   grpc.loadPackageDefinition(loadSync(file, { includeDirs: API.includeDirs, defaults: true }));
 // biome-ignore lint/suspicious/noExplicitAny: what the proto loader makes has no types of its own
-const generated = (file: string): any => load(file);
+const generated: any = { ...load('fleet/v1/tasks.proto'), ...load('grpc/health/v1/health.proto') };
 
-export const TaskService: TaskClientClass & grpc.ServiceClientConstructor =
-  generated('fleet/v1/tasks.proto').fleet.v1.TaskService;
-export const Health: grpc.ServiceClientConstructor = generated('grpc/health/v1/health.proto').grpc.health.v1.Health;
+export const taskService: grpc.ServiceDefinition = generated.fleet.v1.TaskService.service;
+export const healthService: grpc.ServiceDefinition = generated.grpc.health.v1.Health.service;
+export const TaskServiceClient: new (
+  address: string,
+  credentials: grpc.ChannelCredentials,
+  options?: grpc.ClientOptions,
+) => TaskServiceClient = generated.fleet.v1.TaskService;
 
 export interface TaskName {
   readonly projectId: string;
@@ -50,7 +54,7 @@ type Unary = (
 ) => grpc.ClientUnaryCall;
 
 /** The client of the service. */
-export interface TaskClient extends grpc.Client {
+export interface TaskServiceClient extends grpc.Client {
   getTask: Unary;
   completeTask: Unary;
   approveTask: Unary;
@@ -66,8 +70,3 @@ export interface TaskClient extends grpc.Client {
   ): grpc.ClientReadableStream<TaskEvent>;
   discuss(metadata: grpc.Metadata, options: grpc.CallOptions): grpc.ClientDuplexStream<Remark, Remark>;
 }
-export type TaskClientClass = new (
-  address: string,
-  credentials: grpc.ChannelCredentials,
-  options?: grpc.ClientOptions,
-) => TaskClient;

@@ -2,7 +2,7 @@
 
 import * as grpc from '@grpc/grpc-js';
 import { refusalOf } from 'grpc-zero-trust';
-import type { Remark, Task, TaskClient, TaskEvent, TaskName } from './api.js';
+import type { Remark, Task, TaskEvent, TaskName, TaskServiceClient } from './api.js';
 
 /** How a call ended. */
 export interface Outcome {
@@ -30,7 +30,7 @@ export interface Verbs {
 }
 
 /** The calls of one client; `metadata` is for callers without a guard, which adds what is needed by itself. */
-export function verbsOf(client: TaskClient, metadata = new grpc.Metadata()): Verbs {
+export function verbsOf(client: TaskServiceClient, metadata = new grpc.Metadata()): Verbs {
   const unary = (method: 'getTask' | 'completeTask' | 'approveTask', name: TaskName, tell: (task: Task) => string) =>
     timed(
       () =>
@@ -72,9 +72,11 @@ export function verbsOf(client: TaskClient, metadata = new grpc.Metadata()): Ver
   };
 }
 
-/** A unary call of any service, by full method. */
-export function callOf(client: grpc.Client, method: grpc.MethodDefinition<object, object>, metadata: grpc.Metadata) {
-  const { path, requestSerialize, responseDeserialize } = method;
+/** A unary call of some other service. */
+export function callOf(client: grpc.Client, service: grpc.ServiceDefinition, method: string, metadata: grpc.Metadata) {
+  const definition = service[method];
+  if (definition === undefined) throw new Error(`There is no method ${method}.`);
+  const { path, requestSerialize, responseDeserialize } = definition;
   return timed(
     () =>
       new Promise<Ended>((resolve) => {

@@ -4,9 +4,8 @@
  */
 
 import * as grpc from '@grpc/grpc-js';
-import type { StaticIdentityOptions } from 'grpc-zero-trust';
-import { createTestAuthority } from 'grpc-zero-trust/testing';
-import { Health, type TaskName, TaskService, TRUST_DOMAIN } from './api.js';
+import { createTestAuthority, type ExportedIdentity } from 'grpc-zero-trust/testing';
+import { healthService, type TaskName, TaskServiceClient, TRUST_DOMAIN } from './api.js';
 import { callOf, type Outcome, verbsOf } from './calls.js';
 import { joinFleet } from './workload.js';
 
@@ -14,7 +13,10 @@ const { texts, tasks: address, line } = await joinFleet();
 const bundle = texts.bundles[TRUST_DOMAIN] ?? '';
 
 /** Over mutual TLS, as the given identity. */
-function tlsAs({ certificate, privateKey }: Omit<StaticIdentityOptions, 'bundles'>): grpc.ChannelCredentials {
+function tlsAs({
+  certificate,
+  privateKey,
+}: Pick<ExportedIdentity, 'certificate' | 'privateKey'>): grpc.ChannelCredentials {
   const [roots, key, chain] = [bundle, privateKey, certificate].map((pem) => Buffer.from(pem));
   return grpc.credentials.createSsl(roots, key, chain, anyServer);
 }
@@ -26,7 +28,7 @@ function bearing(token: string | null): grpc.Metadata {
   return metadata;
 }
 
-const tasks = new TaskService(address, tlsAs(texts));
+const tasks = new TaskServiceClient(address, tlsAs(texts));
 const readsWith = (name: TaskName, token: string | null): Promise<Outcome> => verbsOf(tasks, bearing(token)).get(name);
 
 line.on('get', ({ name, token }: { name: TaskName; token: string | null }) => readsWith(name, token));
@@ -39,12 +41,12 @@ line.on('get with an edited token', ({ name, token }: { name: TaskName; token: s
   return readsWith(name, [header, edited, signature].join('.'));
 });
 
-line.on('health', ({ token }: { token: string }) => callOf(tasks, Health.service['Check'], bearing(token)));
+line.on('health', ({ token }: { token: string }) => callOf(tasks, healthService, 'Check', bearing(token)));
 
 // ---- other ways in -----------------------------------------------------------------------------------------------
 
 async function readsOver(credentials: grpc.ChannelCredentials, { name, token }: { name: TaskName; token: string }) {
-  const client = new TaskService(address, credentials);
+  const client = new TaskServiceClient(address, credentials);
   const outcome = await verbsOf(client, bearing(token)).get(name);
   client.close();
   return outcome;

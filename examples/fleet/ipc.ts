@@ -37,7 +37,7 @@ export function openLine(end: ChildProcess | NodeJS.Process): Line {
   let last = 0;
   // Somebody who is gone hears nothing; the end of a process is noticed elsewhere.
   const send = (message: Message): void => {
-    if (end.connected) end.send?.(message, () => {});
+    if (end.connected) end.send?.(message, undefined, undefined, () => {});
   };
 
   end.on('message', async ({ question, content, id, answer, error }: Message) => {

@@ -2,7 +2,7 @@
 
 import { createClientGuard, loadPolicy, type TokenSource } from 'grpc-zero-trust';
 import { staticToken } from 'grpc-zero-trust/testing';
-import { API, TASKS_ID, type Task, type TaskName, TaskService } from './api.js';
+import { API, TASKS_ID, type Task, type TaskName, TaskServiceClient } from './api.js';
 import { verbsOf } from './calls.js';
 import { joinFleet } from './workload.js';
 
@@ -22,7 +22,7 @@ const guard = await createClientGuard({
   policy: await loadPolicy(API),
   unsafeAllowTestAuthority: true,
 });
-const tasks = verbsOf(guard.createClient(TaskService, address, { server: TASKS_ID }));
+const tasks = verbsOf(guard.createClient(TaskServiceClient, address, { server: TASKS_ID }));
 
 line.on('get', (name: TaskName) => tasks.get(name));
 line.on('import', (list: Task[]) => tasks.import(list));
@@ -31,7 +31,7 @@ line.on('approve', (name: TaskName) => tasks.approve(name));
 
 line.on('approve with the last token', async (name: TaskName) => {
   const careless = await createClientGuard({ identity, tokens: staticToken(last), unsafeAllowTestAuthority: true });
-  const outcome = await verbsOf(careless.createClient(TaskService, address, { server: TASKS_ID })).approve(name);
+  const outcome = await verbsOf(careless.createClient(TaskServiceClient, address, { server: TASKS_ID })).approve(name);
   await careless.close();
   return outcome;
 });

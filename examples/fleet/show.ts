@@ -1,11 +1,11 @@
 /** What the launcher shows: the fleet, each step as it happens, the audit trail, and how it all ended. */
 
 import type { AuditEvent, DecisionEvent, Grant } from 'grpc-zero-trust';
-import { TRUST_DOMAIN } from './api.js';
+import { agentId, TASKS_ID } from './api.js';
 import { lastPart, type Outcome } from './calls.js';
 import type { Fleet, WorkloadName } from './fleet.js';
 import { type Cell, type Column, Page } from './report.js';
-import { type Agent, RIGHTS } from './rights.js';
+import { RIGHTS } from './rights.js';
 import { type Expected, STORY, type Step } from './story.js';
 import type { Entry } from './trail.js';
 
@@ -48,8 +48,8 @@ const RECORDS: readonly Column[] = [
 const FOLD = { steps: 3, records: 6 };
 
 const heads = (columns: readonly Column[]): Cell[] => columns.map(({ title }) => ({ text: title, style: 'dim' }));
-const verdict = (happened: string): string =>
-  happened === 'served' ? 'served' : happened === 'PEER_REVOKED' ? 'refused' : 'refused';
+const verdict = (happened: string, step: Step): string =>
+  happened === 'served' ? 'served' : step.cut === true ? 'cut off' : 'refused';
 
 export class Show {
   readonly #page: Page;
@@ -67,13 +67,17 @@ export class Show {
     const page = this.#page;
     page.line('An agent fleet in which no call is trusted by default', 'bold');
     page.line(
-      `Every arrow is mutual TLS 1.3; every token is bound to the certificate of one process of ${TRUST_DOMAIN}.`,
+      'Between its processes runs mutual TLS; each token is bound to the certificate of the process that sends it.',
     );
     page.line();
+    const who: [string, number, string, string][] = [['launcher', process.pid, '', 'issues certificates and tokens']];
     for (const [name, pid] of Object.entries(fleet.pids) as [WorkloadName, number][]) {
-      const what = name === 'tasks' ? `serves at ${fleet.address}` : `may ${RIGHTS[name].map(rightsText).join('; ')}`;
-      page.line(`  ${name.padEnd(9)} process ${String(pid).padEnd(8)} ${what}`);
+      if (name === 'tasks') who.push([name, pid, TASKS_ID, `serves at ${fleet.address}`]);
+      else who.push([name, pid, agentId(name), `may ${RIGHTS[name].map(rightsText).join('; ')}`]);
       this.#emit({ type: 'workload', name, pid, ...(name === 'tasks' && { address: fleet.address }) });
+    }
+    for (const [name, pid, spiffeId, what] of who) {
+      page.line(`  ${name.padEnd(8)}  ${String(pid).padStart(7)}  ${spiffeId.padEnd(38)}  ${what}`.trimEnd());
     }
     page.line();
     page.row(STEPS, heads(STEPS), FOLD.steps);
@@ -99,8 +103,8 @@ export class Show {
         { text: who, style: who === 'intruder' ? 'magenta' : 'cyan' },
         { text: does },
         { text: call },
-        { text: verdict(expected), style: 'dim' },
-        { text: `${asExpected ? '✓' : '✗'} ${verdict(happened)}`, style },
+        { text: verdict(expected, step), style: 'dim' },
+        { text: `${asExpected ? '✓' : '✗'} ${verdict(happened, step)}`, style },
         { text: reason, style: served ? 'dim' : style },
         { text: ms.toFixed(0), style: 'dim' },
       ],
@@ -120,7 +124,9 @@ export class Show {
     const page = this.#page;
     page.line();
     page.line('  The audit trail of the task service', 'bold');
-    page.line('  One record per call, two per stream; who was refused was told the same decision id.');
+    page.line(
+      '  One record per call, two per stream, none where there was no connection. Who was refused was told the decision id.',
+    );
     page.line();
     page.row(RECORDS, heads(RECORDS), FOLD.records);
     for (const { step, event } of entries) {
@@ -191,5 +197,3 @@ function rightsText({ actions, resources }: Grant): string {
   const places = resources.map((resource) => resource.replace('/tasks/**', ''));
   return `${verbs.join(', ')} in ${places.join(' and ')}`;
 }
-
-export type { Agent };

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Reason } from 'grpc-zero-trust';
-import { type Task, type TaskName, TRUST_DOMAIN } from './api.js';
+import { agentId, type Task, type TaskName, TRUST_DOMAIN } from './api.js';
 import type { Outcome } from './calls.js';
 import type { Fleet } from './fleet.js';
 import type { Agent } from './rights.js';
@@ -17,6 +17,8 @@ export interface Step {
   /** The method, and the tasks it names as `project/task`. */
   readonly call: string;
   readonly expect: Expected;
+  /** It was served, and then ended in mid-flight. */
+  readonly cut?: true;
   run(fleet: Fleet): Promise<Outcome>;
 }
 
@@ -51,18 +53,18 @@ function intrusion(
   return { who: 'intruder', does, call, expect, run };
 }
 
-const itsOwn = (fleet: Fleet): Promise<string> => fleet.tokenFor('intruder');
-const stolen = (fleet: Fleet): string => fleet.lastTokenOf('planner');
+const itsOwn = (fleet: Fleet): Promise<string> => fleet.authority.tokenFor('intruder');
+const stolen = (fleet: Fleet): string => fleet.authority.lastTokenOf('planner');
 const expired = (fleet: Fleet): Promise<string> => {
   const now = Math.floor(Date.now() / 1000);
-  return fleet.tokenFor('intruder', { claims: { iat: now - 3600, exp: now - 3300 } });
+  return fleet.authority.tokenFor('intruder', { claims: { iat: now - 3600, exp: now - 3300 } });
 };
 const forBilling = (fleet: Fleet): Promise<string> =>
-  fleet.tokenFor('intruder', { audience: `spiffe://${TRUST_DOMAIN}/services/billing` });
+  fleet.authority.tokenFor('intruder', { audience: `spiffe://${TRUST_DOMAIN}/services/billing` });
 const revoked = async (fleet: Fleet): Promise<string> => {
   const tokenId = randomUUID();
   await fleet.revoke({ tokenId });
-  return fleet.tokenFor('intruder', { claims: { jti: tokenId } });
+  return fleet.authority.tokenFor('intruder', { claims: { jti: tokenId } });
 };
 
 export const STORY: readonly Chapter[] = [
@@ -91,7 +93,7 @@ export const STORY: readonly Chapter[] = [
       step('worker', 'adds a task to its own project', 'ImportTasks 7/3', 'PERMISSION_MISSING', 'import', [
         task('7/3', 'More money'),
       ]),
-      step('planner', 'hides project 9 in a good stream', 'ImportTasks 7/3 9/1', 'RESOURCE_NOT_GRANTED', 'import', [
+      step('planner', 'slips in a task of project 9', 'ImportTasks 7/3 9/1', 'RESOURCE_NOT_GRANTED', 'import', [
         task('7/3', 'A good one'),
         task('9/1', 'A bad one'),
       ]),
@@ -137,7 +139,7 @@ export const STORY: readonly Chapter[] = [
       intrusion('sends a token of an hour ago', 'GetTask lobby/1', 'TOKEN_EXPIRED', 'get', expired),
       intrusion('sends a token for another service', 'GetTask lobby/1', 'TOKEN_AUDIENCE', 'get', forBilling),
       intrusion('sends a token that was revoked', 'GetTask lobby/1', 'TOKEN_REVOKED', 'get', revoked),
-      intrusion('calls what nobody annotated', 'Check', 'METHOD_UNANNOTATED', 'health', itsOwn),
+      intrusion('asks for health, not annotated', 'Check', 'METHOD_UNANNOTATED', 'health', itsOwn),
       intrusion('comes without TLS', 'GetTask lobby/1', 'NO_CONNECTION', 'get without TLS', itsOwn),
       intrusion('comes without a certificate', 'GetTask lobby/1', 'NO_CONNECTION', 'get without a certificate', itsOwn),
       intrusion('forges a certificate', 'GetTask 7/1', 'NO_CONNECTION', 'get with a forged certificate', stolen),
@@ -151,9 +153,10 @@ export const STORY: readonly Chapter[] = [
         does: 'watches, and is cut off',
         call: 'WatchTask lobby/1',
         expect: 'PEER_REVOKED',
+        cut: true,
         async run(fleet) {
           await fleet.ask('intruder', 'watch', { name: at('lobby/1'), token: await itsOwn(fleet) });
-          await fleet.revoke({ spiffeId: fleet.identities.intruder.spiffeId });
+          await fleet.revoke({ spiffeId: agentId('intruder') });
           return fleet.ask('intruder', 'end of the watch');
         },
       },

@@ -2,7 +2,7 @@
 
 import * as grpc from '@grpc/grpc-js';
 import { createRevocations, createServerGuard, loadPolicy, type RevocationEntry } from 'grpc-zero-trust';
-import { API, Health, TaskService } from './api.js';
+import { API, healthService, taskService } from './api.js';
 import { healthy, taskBook } from './task-book.js';
 import { joinFleet } from './workload.js';
 
@@ -30,9 +30,9 @@ const guard = await createServerGuard({
 });
 
 const server = new grpc.Server({ interceptors: [guard.interceptor] });
-server.addService(TaskService.service, taskBook());
+server.addService(taskService, taskBook());
 // Nobody gave the health service a policy, so nobody may call it: see `builtin` for how one would.
-server.addService(Health.service, healthy());
+server.addService(healthService, healthy());
 line.on('revoke', (entry: RevocationEntry) => revocations.revoke(entry));
 
 server.bindAsync('localhost:0', guard.credentials, (error, port) => {

@@ -1,6 +1,7 @@
 /** The audit trail of the task service, each record beside the step that caused it. */
 
 import type { AuditEvent, DecisionEvent } from 'grpc-zero-trust';
+import { agentId } from './api.js';
 import type { Outcome } from './calls.js';
 import type { Fleet } from './fleet.js';
 import type { Step } from './story.js';
@@ -14,12 +15,10 @@ const PATIENCE_MS = 5_000;
 
 export class Trail {
   readonly entries: Entry[] = [];
-  readonly #fleet: Fleet;
   #step = 0;
   #look: () => void = () => {};
 
   constructor(fleet: Fleet) {
-    this.#fleet = fleet;
     fleet.onAudit((event: AuditEvent) => {
       if (event.type !== 'decision') return;
       this.entries.push({ step: this.#step, event });
@@ -38,10 +37,9 @@ export class Trail {
    */
   async recordOf(step: Step, outcome: Outcome): Promise<boolean> {
     if (outcome.happened === 'NO_CONNECTION') return this.#current().length === 0;
-    const { spiffeId } = this.#fleet.identities[step.who];
     const told = ({ phase, peer, method, decisionId, reason }: DecisionEvent): boolean =>
       (phase === 'call' || phase === 'closed') &&
-      peer === spiffeId &&
+      peer === agentId(step.who) &&
       method.endsWith(`/${step.call.split(' ')[0]}`) &&
       (outcome.decisionId === null
         ? reason === null

@@ -1,12 +1,13 @@
 /** How a process joins the fleet: it asks its launcher who it is, and gets its tokens from there. */
 
-import { type StaticIdentityOptions, staticIdentity, type TokenSource, type X509Source } from 'grpc-zero-trust';
+import { staticIdentity, type TokenSource, type X509Source } from 'grpc-zero-trust';
+import type { ExportedIdentity } from 'grpc-zero-trust/testing';
 import { type Line, openLine } from './ipc.js';
 import type { Agent } from './rights.js';
 
 /** What the launcher hands to a process, and to no other. */
 export interface Briefing {
-  readonly identity: StaticIdentityOptions;
+  readonly identity: ExportedIdentity;
   /** Where the task service listens; empty for the service itself. */
   readonly tasks: string;
   /** The issuer of tokens and its public keys: what a server must know. */
@@ -19,7 +20,7 @@ export interface Workload extends Omit<Briefing, 'identity'> {
   readonly line: Line;
   readonly identity: X509Source;
   /** The identity as texts, for one who does without a guard. */
-  readonly texts: StaticIdentityOptions;
+  readonly texts: ExportedIdentity;
   /** Tokens of its own, bound to its own certificate. */
   readonly tokens: TokenSource;
   /** Tokens by which it acts on behalf of another. */
