@@ -3,7 +3,7 @@
 import * as grpc from '@grpc/grpc-js';
 import { bind, type Fixture, rawClient, startFixture } from './fixture.js';
 import { Log, observedHandlers } from './observed.js';
-import type { Target } from './parity.js';
+import { ping, type Target } from './parity.js';
 import { type Seen, TaskService } from './tasks.js';
 
 export interface Lab {
@@ -67,13 +67,7 @@ export async function startLab(
     },
   ];
   const all = [bare, ...others];
-  for (const { client, credentials } of all) {
-    const metadata = new grpc.Metadata();
-    for (const [key, value] of Object.entries(credentials())) metadata.set(key, value);
-    await new Promise<void>((resolve, reject) => {
-      client.Echo({}, metadata, {}, (error) => (error === null ? resolve() : reject(error)));
-    });
-  }
+  for (const target of all) await ping(target);
   return {
     fixture,
     bare,

@@ -51,7 +51,11 @@ export class Log extends EventEmitter {
 
   wait(name: string, go: () => void): void {
     if (this.#released.has(name)) go();
-    else this.#waiting.set(name, [...(this.#waiting.get(name) ?? []), go]);
+    else {
+      const waiting = this.#waiting.get(name) ?? [];
+      waiting.push(go);
+      this.#waiting.set(name, waiting);
+    }
   }
 
   /** Goes on when `count` calls wait under this name. */

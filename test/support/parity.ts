@@ -184,16 +184,21 @@ function pending(): { promise: Promise<void>; resolve: () => void } {
   return { promise, resolve };
 }
 
-/** A call on the same connection, behind all that was sent before; then whatever a handler still has to be told. */
+/** Waits for whatever a handler still has to be told; where none was reached, until none can be reached any more. */
 async function settle(target: Target, id: string, ends: boolean): Promise<void> {
-  const metadata = new grpc.Metadata();
-  for (const [key, value] of Object.entries(target.credentials())) metadata.set(key, value);
-  await new Promise<void>((resolve, reject) => {
-    target.client.Echo({}, metadata, {}, (error) => (error === null ? resolve() : reject(error)));
-  });
+  if (!target.log.sides.has(id)) await ping(target);
   if (ends && target.log.sides.has(id)) await target.log.until(id, 'cancelled');
   await turn();
   await turn();
+}
+
+/** A call on the same connection, behind all that was sent before. */
+export async function ping({ client, credentials }: Target): Promise<void> {
+  const metadata = new grpc.Metadata();
+  for (const [key, value] of Object.entries(credentials())) metadata.set(key, value);
+  await new Promise<void>((resolve, reject) => {
+    client.Echo({}, metadata, {}, (error) => (error === null ? resolve() : reject(error)));
+  });
 }
 
 function withoutCall({ kind: _kind, metadata, ...side }: ServerSide): Omit<ServerSide, 'kind'> {
