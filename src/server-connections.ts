@@ -6,6 +6,7 @@
  */
 
 import { type Recorder, UNKNOWN_CALLER } from './audit/recorder.js';
+import type { PeerIdentity } from './call.js';
 import type { Clock } from './clock.js';
 import { type Denial, deny } from './errors.js';
 import { authenticatePeer } from './identity/authenticate.js';
@@ -60,11 +61,10 @@ export class ServerConnections {
 
   /** Revocations changed: connections of revoked peers are closed, calls with revoked tokens end. */
   reconsider(): void {
-    const snapshot = this.#parts.revocations.current();
     for (const connection of this.live) {
       const { state } = connection;
       if (state === null || state.peer === null) continue;
-      if (snapshot.peerRevoked(state.peer, state.root)) this.close(connection, peerRevoked());
+      if (this.#revoked(state.peer, state.root)) this.close(connection, peerRevoked());
       else for (const call of [...connection.calls]) call.reconsider();
     }
   }
@@ -103,6 +103,15 @@ export class ServerConnections {
       state.denial = deny('PEER_UNTRUSTED', 'the chain leads to an authority of the test kit');
     }
     return state;
+  }
+
+  /** A source that fails here is asked again for each call, and ends those it cannot answer for. */
+  #revoked(peer: PeerIdentity, root: string): boolean {
+    try {
+      return this.#parts.revocations.current().peerRevoked(peer, root);
+    } catch {
+      return false;
+    }
   }
 
   /** Takes one of the places its peer has. */

@@ -237,8 +237,12 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
   reconsider(): void {
     const { admission } = this;
     if (this.#dead || admission === null) return;
-    const denial = this.gate.stillAllowed(this, admission);
-    if (denial !== null) this.terminate(denial);
+    try {
+      const denial = this.gate.stillAllowed(this, admission);
+      if (denial !== null) this.terminate(denial);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   // ---- within ------------------------------------------------------------------------------------------------------
