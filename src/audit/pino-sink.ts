@@ -4,7 +4,10 @@
  * @module
  */
 
+import { mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
+import { ConfigurationError } from '../errors.js';
 import type { AuditEvent, AuditSink } from './types.js';
 
 /** Options of {@link pinoAudit}. */
@@ -22,15 +25,16 @@ const FLUSH_MS = 100;
  * An audit sink that writes one JSON line per event: refusals at level `warn`, all else at `info`. Lines are buffered
  * for at most 100 ms. It does not promise durability: what the process held when it was killed is lost, and a full
  * disk loses lines. Close it (the guard closes the one it made) to write out the rest.
+ *
+ * @throws ConfigurationError when the file cannot be opened: better no start than one without a trail.
  */
 export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
   const { logger, destination = 1 } = options;
   if (logger !== undefined) return { write: (event) => emit(logger, event), close: async () => {} };
   const stream = pino.destination({
-    dest: destination,
+    dest: openDestination(destination),
     sync: false,
     minLength: BUFFER_BYTES,
-    mkdir: true,
   });
   stream.on('error', () => {
     // Reported by the write that failed next; an audit stream that is gone must not take the process with it.
@@ -66,6 +70,23 @@ export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
       });
     },
   };
+}
+
+function openDestination(destination: string | number): number {
+  if (typeof destination === 'number') return destination;
+  try {
+    mkdirSync(dirname(destination), { recursive: true });
+    return openSync(destination, 'a');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new ConfigurationError('pinoAudit', [
+      {
+        place: 'destination',
+        problem: `${JSON.stringify(destination)} cannot be opened for appending (${code})`,
+        remedy: 'Name a file this process may write to, or leave it out for standard output',
+      },
+    ]);
+  }
 }
 
 function emit(logger: Logger, event: AuditEvent): void {
