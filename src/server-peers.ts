@@ -30,6 +30,8 @@ export interface PeerState {
   notAfter: number;
   /** Why no call is served over this connection. */
   denial: Denial | null;
+  /** Whether it takes one of the places of its peer. */
+  counted: boolean;
   readonly audit: AuditCaller;
   /** The caller on methods that read no token. */
   anonymous: Caller | null;
@@ -65,6 +67,7 @@ function emptyState(peer: PeerIdentity | null, root: string, notAfter: number, a
     root,
     notAfter,
     denial: null,
+    counted: false,
     audit,
     anonymous: null,
     lastHeader: null,

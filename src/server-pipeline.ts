@@ -106,7 +106,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     connection.state ??= this.#parts.connections.meet(connection, now);
     const { state } = connection;
     const { peer } = state;
-    if (peer === null || state.denial !== null) return state.denial ?? deny('PEER_MISSING', 'no peer identity');
+    const refused = this.#parts.connections.standing(connection, state, now);
+    if (peer === null || refused !== null) return refused ?? deny('PEER_MISSING', 'no peer identity');
     const expired = peerExpired(state, peer.notBefore, now);
     if (expired !== null) return expired;
     if (this.#parts.revocations.current().peerRevoked(peer, state.root)) {

@@ -4,7 +4,10 @@
  * @module
  */
 
+import { mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
+import { ConfigurationError } from '../errors.js';
 import type { AuditEvent, AuditSink } from './types.js';
 
 /** Options of {@link pinoAudit}. */
@@ -25,11 +28,13 @@ const MOST_WAITING_BYTES = 64 * 1024 * 1024;
  * An audit sink that writes one JSON line per event: refusals at level `warn`, all else at `info`. Lines are held for at
  * most 100 ms. It does not promise durability: what the process held when it was killed is lost, and a full disk loses
  * lines. Close it (the guard closes the one it made) to write out the rest.
+ *
+ * @throws ConfigurationError when the file cannot be opened: better no start than one without a trail.
  */
 export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
   const { logger, destination = 1 } = options;
   if (logger !== undefined) return { write: (event) => emit(logger, event), close: async () => {} };
-  const file = pino.destination({ dest: destination, sync: false, mkdir: true, maxLength: MOST_WAITING_BYTES });
+  const file = pino.destination({ dest: openDestination(destination), sync: false, maxLength: MOST_WAITING_BYTES });
   file.on('error', () => {
     // A file that is gone must not take the process with it; what it did not take is lost, as documented.
   });
@@ -68,6 +73,23 @@ export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
       return closed;
     },
   };
+}
+
+function openDestination(destination: string | number): number {
+  if (typeof destination === 'number') return destination;
+  try {
+    mkdirSync(dirname(destination), { recursive: true });
+    return openSync(destination, 'a');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new ConfigurationError('pinoAudit', [
+      {
+        place: 'destination',
+        problem: `${JSON.stringify(destination)} cannot be opened for appending (${code})`,
+        remedy: 'Name a file this process may write to, or leave it out for standard output',
+      },
+    ]);
+  }
 }
 
 function emit(logger: Logger, event: AuditEvent): void {

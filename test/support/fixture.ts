@@ -48,6 +48,8 @@ type Overrides = Partial<Omit<ServerGuardOptions, 'identity' | 'tokens' | 'audit
   readonly issuer?: Partial<NonNullable<ServerGuardOptions['tokens']>['issuers'][number]>;
   readonly moreIssuers?: NonNullable<ServerGuardOptions['tokens']>['issuers'];
   readonly sessions?: boolean;
+  /** Takes the events in place of the recording sink, which then has none. */
+  readonly sink?: ServerGuardOptions['audit'];
   readonly serverOptions?: grpc.ServerOptions;
   /** Before the server is bound: more services, more ports. */
   readonly prepare?: (server: grpc.Server, guard: ServerGuard) => void | Promise<void>;
@@ -81,7 +83,7 @@ export interface Fixture {
 
 /** Starts a guarded server. Close it in `afterEach` or `after`. */
 export async function startFixture(overrides: Overrides = {}): Promise<Fixture> {
-  const { authority: given, issuer, moreIssuers = [], sessions, serverOptions, prepare, ...options } = overrides;
+  const { authority: given, issuer, moreIssuers = [], sessions, sink, serverOptions, prepare, ...options } = overrides;
   const authority =
     given ??
     (await createTestAuthority({ trustDomain: 'acme.example', ...(options.clock && { clock: options.clock }) }));
@@ -96,7 +98,7 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
     unsafeAllowTestAuthority: true,
     ...options,
     identity: serverIdentity,
-    audit,
+    audit: sink ?? audit,
     tokens: {
       issuers: [
         {
