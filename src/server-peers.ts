@@ -33,8 +33,8 @@ export interface PeerState {
   readonly audit: AuditCaller;
   /** The caller on methods that read no token. */
   anonymous: Caller | null;
-  /** The token of the last call, which most often is that of the next. */
-  lastBearer: string | null;
+  /** The `authorization` value of the last call, which most often is that of the next. */
+  lastHeader: unknown;
   lastCaller: Caller | null;
   readonly callers: WeakMap<VerifiedToken, Caller>;
   /** Streams that can be renewed, by their id. */
@@ -67,7 +67,7 @@ function emptyState(peer: PeerIdentity | null, root: string, notAfter: number, a
     denial: null,
     audit,
     anonymous: null,
-    lastBearer: null,
+    lastHeader: null,
     lastCaller: null,
     callers: new WeakMap(),
     streams: new Map(),

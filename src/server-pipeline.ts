@@ -124,21 +124,24 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (rule.mode === 'mtls_only') return this.#authorize(call, rule, callerOf(state, peer, null), now);
 
     // ---- 3. The token: known to this connection, known to this guard, or verified now -------------------------------
-    const bearer = parseBearer(authorization);
-    if (typeof bearer !== 'string') return bearer;
-    if (rule.method === RENEW_METHOD) metadata.setOpaque(SESSION_CALL_KEY, call);
     const { verifier } = this.#parts;
     if (verifier === null) return deny('STATE_UNAVAILABLE', 'no issuer is configured');
-    const last = state.lastCaller;
-    const known = bearer === state.lastBearer && last !== null ? last.token : verifier.recall(bearer);
-    if (known !== null && verifier.current(known)) return this.#present(call, rule, known, bearer, now);
-    if (!this.#verifications.take(peer.spiffeId, now))
+    if (rule.method === RENEW_METHOD) metadata.setOpaque(SESSION_CALL_KEY, call);
+    const header = authorization[0];
+    const last = state.lastCaller?.token ?? null;
+    if (last !== null && authorization.length === 1 && header === state.lastHeader && verifier.current(last)) {
+      return this.#present(call, rule, last, header, now);
+    }
+    const bearer = parseBearer(authorization);
+    if (typeof bearer !== 'string') return bearer;
+    const known = verifier.recall(bearer);
+    if (known !== null && verifier.current(known)) return this.#present(call, rule, known, header, now);
+    if (!this.#verifications.take(peer.spiffeId, now)) {
       return deny('RATE_LIMITED', 'too many tokens to verify from this peer');
+    }
     return verifier
       .verify(bearer, peer.spiffeId)
-      .then((verified) =>
-        'reason' in verified ? verified : this.#present(call, rule, verified, bearer, this.clock.now()),
-      );
+      .then((token) => ('reason' in token ? token : this.#present(call, rule, token, header, this.clock.now())));
   }
 
   // ---- 4. Whether the token is valid now, for us, and for this very connection ---------------------------------------
@@ -147,7 +150,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     call: GuardCall,
     rule: MethodRule,
     token: VerifiedToken,
-    bearer: string,
+    header: unknown,
     now: number,
   ): CallAdmission | Denial | Promise<CallAdmission | Denial> {
     const { state } = call.connection;
@@ -155,7 +158,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     const unfit = this.#tokenFit(token, state.peer, now);
     if (unfit !== null) return denyTo(auditOf(state, token), unfit);
     const caller = callerOf(state, state.peer, token);
-    state.lastBearer = bearer;
+    state.lastHeader = header;
     state.lastCaller = caller;
     const old = unfitFor(rule, token, now);
     if (old !== null) return denyTo(caller.audit, old);
