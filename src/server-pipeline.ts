@@ -306,13 +306,11 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (state === null || state.peer === null) return deny('PEER_MISSING', 'no peer identity');
     const expired = peerExpired(state, state.peer.notBefore, now);
     if (expired !== null) return expired;
-    if (this.#parts.revocations.current().peerRevoked(state.peer, state.root)) {
-      return deny('PEER_REVOKED', 'the certificate or identity of the peer is revoked');
-    }
+    const snapshot = this.#parts.revocations.current();
+    if (snapshot.peerRevoked(state.peer, state.root)) return peerRevoked();
     if (call.streaming && now >= admission.openedAt + (admission.rule.maxStreamAgeMs ?? Number.POSITIVE_INFINITY)) {
       return deny('TOKEN_EXPIRED', 'the stream has reached the greatest age of its method');
     }
-    const snapshot = this.#parts.revocations.current();
     for (const { token } of admission.rights) {
       if (token !== null && snapshot.tokenRevoked(token)) return deny('TOKEN_REVOKED', 'the token is revoked');
     }

@@ -42,6 +42,7 @@ export async function launchFleet(): Promise<Fleet> {
 
   const close = async (): Promise<void> => {
     closing = true;
+    for (const line of Object.values(lines)) line.fail(new Error('the fleet was closed'));
     await Promise.all(processes.map(end));
   };
   for (const name of WORKLOADS) {

@@ -136,7 +136,7 @@ export class Show {
   }
 
   /** A record of the time after the story. */
-  audit(event: AuditEvent): void {
+  #later(event: AuditEvent): void {
     if (event.type !== 'decision') return;
     this.#record('', event);
     this.#emit({ ...event, type: 'audit', step: null });
@@ -144,17 +144,18 @@ export class Show {
 
   end(good: boolean, ms: number): void {
     const seconds = (ms / 1000).toFixed(1);
-    const { page, text } = { page: this.#page, text: `${this.#count} steps, ${this.#records} records, ${seconds} s` };
-    page.line();
-    if (good) page.line(`✓ Everything happened as expected: ${text}.`, 'green');
-    else page.line(`✗ ${this.#unexpected} of ${text} were not as expected.`, 'red');
+    const rest = `${this.#records} audit records, ${seconds} s`;
+    this.#page.line();
+    if (good) this.#page.line(`✓ All ${this.#count} steps happened as expected (${rest}).`, 'green');
+    else this.#page.line(`✗ ${this.#unexpected} of ${this.#count} steps were not as expected (${rest}).`, 'red');
     this.#emit({ type: 'end', asExpected: good, steps: this.#count, unexpected: this.#unexpected });
   }
 
   serving(fleet: Fleet): void {
     this.#page.line();
     this.#page.line(`The fleet keeps running; the task service listens at ${fleet.address}. Ctrl-C ends it.`);
-    this.#page.line('Every call that reaches it is shown here. Without a certificate of the fleet none will.');
+    this.#page.line('Every call that reaches it is shown here; without a certificate of the fleet none does.');
+    fleet.onAudit((event) => this.#later(event));
   }
 
   failure(problem: string): void {

@@ -4,73 +4,90 @@
  *
  *   --serve            keep the fleet running afterwards, and show every call that reaches it
  *   --json             the same as JSON lines on standard output; the tables go to standard error
- *   --expect 6=served  expect something else of a step: to see what a failure looks like
+ *   --expect 6=served  expect something else of step 6: to see what a failure looks like
  */
 
 import { parseArgs } from 'node:util';
-import type { AuditEvent } from 'grpc-zero-trust';
 import { type Fleet, launchFleet } from './fleet.js';
 import { Show } from './show.js';
 import { type Expected, STORY } from './story.js';
 import { Trail } from './trail.js';
 
-const { values } = parseArgs({
-  options: { serve: { type: 'boolean' }, json: { type: 'boolean' }, expect: { type: 'string', multiple: true } },
-});
-const otherwise = new Map((values.expect ?? []).map((text) => text.split('=', 2) as [string, Expected]));
+/** The command line; `null` when it makes no sense. */
+function readOptions(): { serve: boolean; json: boolean; otherwise: Map<number, Expected> } | null {
+  const options = {
+    serve: { type: 'boolean' },
+    json: { type: 'boolean' },
+    expect: { type: 'string', multiple: true },
+  } as const;
+  try {
+    const { serve = false, json = false, expect = [] } = parseArgs({ options }).values;
+    const steps = STORY.flatMap((chapter) => chapter.steps).length;
+    const otherwise = expect.map((text): [number, Expected] => {
+      const [, step, expected] = /^(\d+)=(\w+)$/.exec(text) ?? [];
+      if (!(Number(step) >= 1 && Number(step) <= steps)) throw new Error(`--expect ${text}: there is no such step`);
+      return [Number(step), expected as Expected];
+    });
+    return { serve, json, otherwise: new Map(otherwise) };
+  } catch (error) {
+    console.error(`${messageOf(error)}\nUsage: npm start -- [--serve] [--json] [--expect STEP=OUTCOME]`);
+    return null;
+  }
+}
 
-const show = new Show(values.json === true);
-let fleet: Fleet | undefined;
-let interrupted: () => void = () => {};
-const interruption = new Promise<void>((resolve) => {
-  interrupted = resolve;
-});
-process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
-
-/** Whether every step went as expected; `null` when the user ended it before. */
-async function live(running: Fleet): Promise<boolean> {
-  const trail = new Trail(running);
-  show.fleet(running);
+/** Whether every step went as expected. */
+async function live(fleet: Fleet, show: Show, otherwise: ReadonlyMap<number, Expected>): Promise<boolean> {
+  const trail = new Trail(fleet);
   let number = 0;
   let good = true;
+  show.fleet(fleet);
   for (const chapter of STORY) {
     show.chapter(chapter.title);
     for (const step of chapter.steps) {
       number += 1;
       trail.begin(number);
-      const expected = otherwise.get(String(number)) ?? step.expect;
-      const outcome = await step.run(running);
-      // The record is part of the expectation: what is not on record did not happen as expected.
+      const expected = otherwise.get(number) ?? step.expect;
+      const outcome = await step.run(fleet).catch((error: unknown) => {
+        throw new Error(`in step ${number} (${step.who} ${step.does}): ${messageOf(error)}`);
+      });
+      // What the trail does not say did not happen as expected.
       const recorded = await trail.recordOf(step, outcome);
       const asExpected = outcome.happened === expected && recorded;
       good &&= asExpected;
-      show.step({ number, step, expected, outcome, recorded, asExpected, pid: running.pids[step.who] });
+      show.step({ number, step, expected, outcome, recorded, asExpected, pid: fleet.pids[step.who] });
     }
   }
   show.trail(trail.entries);
   return good;
 }
 
-let code = 1;
-try {
-  const started = performance.now();
-  const launching = launchFleet();
-  void launching.catch(() => {});
-  fleet = (await Promise.race([launching, interruption])) ?? (await launching);
-  const good = await Promise.race([live(fleet), fleet.broken, interruption.then(() => null)]);
-  if (good !== null) {
+async function main(): Promise<number> {
+  const options = readOptions();
+  if (options === null) return 2;
+  const interrupted = new Promise<null>((resolve) => {
+    process.once('SIGINT', () => resolve(null)).once('SIGTERM', () => resolve(null));
+  });
+  const show = new Show(options.json);
+  let fleet: Fleet | undefined;
+  try {
+    const started = performance.now();
+    fleet = await launchFleet();
+    const good = await Promise.race([interrupted, live(fleet, show, options.otherwise), fleet.broken]);
+    if (good === null) return 130;
     show.end(good, performance.now() - started);
-    code = good ? 0 : 1;
-    if (values.serve === true) {
+    if (options.serve) {
       show.serving(fleet);
-      fleet.onAudit((event: AuditEvent) => show.audit(event));
-      await Promise.race([interruption, fleet.broken]);
+      await Promise.race([interrupted, fleet.broken]);
     }
-  } else code = 130;
-} catch (error) {
-  code = 1;
-  show.failure(error instanceof Error ? error.message : String(error));
-} finally {
-  await fleet?.close();
+    return good ? 0 : 1;
+  } catch (error) {
+    show.failure(messageOf(error));
+    return 1;
+  } finally {
+    await fleet?.close();
+  }
 }
-process.exit(code);
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+process.exitCode = await main();
