@@ -8,7 +8,7 @@
 
 const RANK_0 = '^src/(errors|clock|lifecycle|call|pattern)\\.ts$';
 const ROOM = '^src/(identity|token|policy|audit|wire|transport)/';
-const GUARD = '^src/(server-|client-)?guard';
+const GUARD = '^src/(server|client)-';
 const EDGE = '^src/(index\\.ts$|(authority|spiffe|redis|opentelemetry|testing|cli)/)';
 const RANKED = [RANK_0, ROOM, GUARD, EDGE];
 const TYPES = ['type-only'];

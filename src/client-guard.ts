@@ -4,7 +4,7 @@
  * @module
  */
 
-import * as grpc from '@grpc/grpc-js';
+import type * as grpc from '@grpc/grpc-js';
 import type { SpiffeIdText } from './call.js';
 import { renewals } from './client-session.js';
 import { type Clock, systemClock } from './clock.js';
@@ -19,7 +19,14 @@ import { createTokenCache } from './token/token-cache.js';
 import type { TokenLane } from './token/token-lane.js';
 import type { TokenSource } from './token/types.js';
 import { readUnverified } from './token/unverified.js';
-import { channelCredentials, GuardedChannel } from './transport/channel.js';
+import {
+  type ClientConstructor,
+  channelCredentials,
+  clientOver,
+  GuardedChannel,
+  openChannel,
+  withTokens,
+} from './transport/channel.js';
 import type { ChannelGeneration, TokenAttachment } from './transport/client-call.js';
 import { grpcProblems } from './transport/grpc-internals.js';
 import { RENEW_METHOD } from './wire/session.js';
@@ -53,13 +60,6 @@ export interface ServerTarget {
 /** Options of {@link ClientGuard.createClient}: the target, and whatever grpc-js takes for a client. */
 export type GuardedClientOptions = ServerTarget &
   Omit<grpc.ClientOptions, 'channelOverride' | 'channelFactoryOverride'>;
-
-/** The constructor of a generated client. */
-export type ClientConstructor<C> = new (
-  address: string,
-  credentials: grpc.ChannelCredentials,
-  options?: grpc.ClientOptions,
-) => C;
 
 /** The guard of the clients of one workload. */
 export interface ClientGuard extends Closeable {
@@ -151,7 +151,7 @@ export async function createClientGuard(options: ClientGuardOptions): Promise<Cl
         ...(audienceText !== undefined && { audience: audienceText }),
       });
       const generation = (context: X509Context): ChannelGeneration => {
-        const channel = new grpc.Channel(address, credentials(context, server), grpcOptions as grpc.ChannelOptions);
+        const channel = openChannel(address, credentials(context, server), grpcOptions as grpc.ChannelOptions);
         if (cache === null) return { channel, tokens: null };
         const lane = cache.lane({ audience, svid: context.svid });
         return { channel, tokens: attachment(lane, singleUse, channel, clock) };
@@ -159,8 +159,7 @@ export async function createClientGuard(options: ClientGuardOptions): Promise<Cl
       const channel = new GuardedChannel(generation(identity.current()), () => moving.delete(one));
       const one: Moving = { channel, generation };
       moving.add(one);
-      // The credentials are those of the channel; these are never used.
-      return new ClientClass(address, grpc.credentials.createInsecure(), { ...grpcOptions, channelOverride: channel });
+      return clientOver(ClientClass, address, channel, grpcOptions);
     },
     credentialsFor(wanted) {
       const { server, audience } = target(wanted);
@@ -168,17 +167,7 @@ export async function createClientGuard(options: ClientGuardOptions): Promise<Cl
       const channel = credentials(context, server);
       if (cache === null) return channel;
       const lane = cache.lane({ audience, svid: context.svid });
-      const perCall = grpc.credentials.createFromMetadataGenerator(({ method_name: method }, callback) => {
-        (singleUse.has(method) ? lane.getFresh(method) : lane.get(method)).then(
-          (token) => {
-            const metadata = new grpc.Metadata();
-            metadata.set('authorization', `Bearer ${token}`);
-            callback(null, metadata);
-          },
-          (error: unknown) => callback(error instanceof Error ? error : new Error('no token could be obtained')),
-        );
-      });
-      return grpc.credentials.combineChannelCredentials(channel, perCall);
+      return withTokens(channel, (method) => (singleUse.has(method) ? lane.getFresh(method) : lane.get(method)));
     },
     close,
     [Symbol.asyncDispose]: close,

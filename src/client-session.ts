@@ -5,9 +5,10 @@
  * @module
  */
 
-import * as grpc from '@grpc/grpc-js';
+import type * as grpc from '@grpc/grpc-js';
 import type { Clock } from './clock.js';
-import { RENEW_METHOD, type RenewResponse, STREAM_ID_KEY, sessionServiceDefinition } from './wire/session.js';
+import { unaryOver } from './transport/channel.js';
+import { STREAM_ID_KEY, sessionServiceDefinition } from './wire/session.js';
 
 /** What renewing needs. */
 export interface RenewalParts {
@@ -30,20 +31,17 @@ const DEADLINE_MS = 10_000;
  * the returned function is called. What cannot be renewed ends on the server when its token does.
  */
 export function renewals(parts: RenewalParts): (metadata: grpc.Metadata, token: string) => (() => void) | null {
-  let client: grpc.Client | null = null;
   return (metadata, token) => {
     const [streamId] = metadata.get(STREAM_ID_KEY);
     if (typeof streamId !== 'string') return null;
-    client ??= new grpc.Client('renewal', grpc.credentials.createInsecure(), { channelOverride: parts.channel });
     const ended = new AbortController();
-    void keep(parts, client, streamId, token, ended.signal);
+    void keep(parts, streamId, token, ended.signal);
     return () => ended.abort();
   };
 }
 
 async function keep(
-  { clock, expiryOf, freshToken }: RenewalParts,
-  client: grpc.Client,
+  { channel, clock, expiryOf, freshToken }: RenewalParts,
   streamId: string,
   first: string,
   ended: AbortSignal,
@@ -57,7 +55,7 @@ async function keep(
     try {
       const next = await freshToken(token);
       if (ended.aborted) return;
-      await renew(client, streamId, next);
+      await unaryOver(channel, sessionServiceDefinition.renew, { streamId }, next, DEADLINE_MS);
       token = next;
       expiresAt = expiryOf(next);
       wait = expiresAt === null ? 0 : (expiresAt - clock.now()) * RENEW_AT;
@@ -66,25 +64,4 @@ async function keep(
       wait = expiresAt === null ? 0 : Math.min(RETRY_MS, (expiresAt - clock.now()) / 2);
     }
   }
-}
-
-function renew(client: grpc.Client, streamId: string, token: string): Promise<RenewResponse> {
-  const { requestSerialize, responseDeserialize } = sessionServiceDefinition.renew;
-  const metadata = new grpc.Metadata();
-  metadata.set('authorization', `Bearer ${token}`);
-  const options = { deadline: Date.now() + DEADLINE_MS };
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
-      RENEW_METHOD,
-      requestSerialize,
-      responseDeserialize,
-      { streamId },
-      metadata,
-      options,
-      (error, response) => {
-        if (error !== null || response === undefined) reject(error ?? new Error('no response'));
-        else resolve(response);
-      },
-    );
-  });
 }

@@ -28,7 +28,6 @@ export {
 } from './call.js';
 // Client
 export {
-  type ClientConstructor,
   type ClientGuard,
   type ClientGuardOptions,
   createClientGuard,
@@ -85,9 +84,13 @@ export {
   type RevocationsOptions,
 } from './token/revocations.js';
 export type {
+  AccessTokenIssuerOptions,
+  AnyIssuerOptions,
   ClaimResult,
   IssuerOptions,
+  IssuerPosture,
   JwksSource,
+  JwtSvidIssuerOptions,
   ReplayStore,
   RevocationSnapshot,
   RevocationSource,
@@ -98,4 +101,5 @@ export type {
   VerifiedToken,
 } from './token/types.js';
 export { type VerifyTokenOptions, verifyToken } from './token/verify-token.js';
+export type { ClientConstructor } from './transport/channel.js';
 export type { RefusalInfo } from './wire/status.js';

@@ -28,6 +28,7 @@ import { ServerPipeline } from './server-pipeline.js';
 import { addSessionService } from './server-session.js';
 import { createReplayStore } from './token/replay.js';
 import { createRevocations } from './token/revocations.js';
+import type { IssuerPosture } from './token/types.js';
 import { createTokenVerifier } from './token/verifier.js';
 import { foreignPortInterceptor } from './transport/foreign-port.js';
 import { GuardedCall } from './transport/interceptor.js';
@@ -50,7 +51,10 @@ export interface Posture {
   readonly policyDigest: string;
   readonly methods: number;
   readonly audience: string | null;
-  readonly issuers: readonly string[];
+  /** The key set in force of each issuer. */
+  readonly issuers: readonly IssuerPosture[];
+  /** How often a token was accepted only thanks to the clock tolerance: clocks that drift show here first. */
+  readonly clockToleranceUsed: number;
   readonly revocationEpoch: number;
   readonly connections: number;
   readonly runningCalls: number;
@@ -196,7 +200,8 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
         policyDigest: effective.digest,
         methods: effective.rules.size,
         audience,
-        issuers: options.tokens?.issuers.map((issuer) => issuer.issuer) ?? [],
+        issuers: verifier?.posture() ?? [],
+        clockToleranceUsed: verifier?.toleranceUsed ?? 0,
         revocationEpoch: revocations.current().epoch,
         connections: live.length,
         runningCalls: live.reduce((sum, connection) => sum + connection.calls.size, 0),

@@ -7,9 +7,8 @@
 
 import { randomBytes } from 'node:crypto';
 import type { ServerHttp2Stream } from 'node:http2';
-import * as grpc from '@grpc/grpc-js';
+import type * as grpc from '@grpc/grpc-js';
 import { type Recorder, UNKNOWN_CALLER } from './audit/recorder.js';
-import type { DecisionEvent } from './audit/types.js';
 import type { Principal } from './call.js';
 import type { Clock } from './clock.js';
 import { type Denial, deny, REASONS } from './errors.js';
@@ -17,37 +16,30 @@ import type { X509Context } from './identity/types.js';
 import { auditedResources } from './policy/audited.js';
 import { callerAllowed } from './policy/callers.js';
 import type { AuditedResource, Authorizer, MethodRule, Policy } from './policy/types.js';
+import {
+  type CallAdmission,
+  deniedCaller,
+  denyTo,
+  type GuardCall,
+  NO_RESOURCES,
+  outcomeOf,
+  peerExpired,
+  SESSION_CALL_KEY,
+  UNDECIDED,
+  unfitFor,
+} from './server-admission.js';
 import { peerRevoked, type ServerConnections } from './server-connections.js';
 import type { EffectiveLimits, ShadowOptions } from './server-options.js';
-import { type Caller, callerOf, type PeerState } from './server-peers.js';
+import { auditOf, type Caller, callerOf, type PeerState } from './server-peers.js';
 import { parseBearer } from './token/bearer.js';
 import { replayKey } from './token/replay.js';
 import type { ReplayStore, RevocationSource, TokenVerifier, VerifiedToken } from './token/types.js';
 import type { Connection } from './transport/connections.js';
 import type { PortGate } from './transport/foreign-port.js';
-import type { Admission, GuardedCall } from './transport/interceptor.js';
+import type { Refusal } from './transport/interceptor.js';
 import { RateLimit } from './transport/rate-limit.js';
 import { RENEW_METHOD, STREAM_ID_KEY } from './wire/session.js';
 import { encodeRefusal, STATUS_DETAILS_KEY } from './wire/status.js';
-
-/** In the opaque data of a call of the session service: the call itself. */
-export const SESSION_CALL_KEY = 'zerotrust.session-call';
-
-/** A call that was let in. */
-export interface CallAdmission extends Admission {
-  readonly rule: MethodRule;
-  readonly caller: Caller;
-  /** Whose rights every message must be within: the caller, and whoever renewed the stream. */
-  rights: readonly Caller[];
-  /** Whose token must be valid now: the one the stream was renewed with last. */
-  bearer: Caller;
-  /** When the stream was opened; milliseconds since the Unix epoch. */
-  readonly openedAt: number;
-  /** The refusal that was not enforced, where the method is in shadow. */
-  shadowed: Denial | null;
-}
-
-export type GuardCall = GuardedCall<PeerState, CallAdmission>;
 
 /** What the pipeline is made of. */
 export interface PipelineParts {
@@ -108,8 +100,9 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
 
   admit(call: GuardCall, metadata: grpc.Metadata): CallAdmission | Denial | Promise<CallAdmission | Denial> {
     const now = this.clock.now();
-    call.decisionId = `${this.#idPrefix}-${(this.#decisions++).toString(36)}`;
+    call.decisionId = this.#nextId();
     const { connection } = call;
+    if (connection.session === null) this.#parts.connections.live.track(connection);
     connection.state ??= this.#parts.connections.meet(connection, now);
     const { state } = connection;
     const { peer } = state;
@@ -125,13 +118,14 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     // ---- 2. The rule; a method nobody annotated has none ------------------------------------------------------------
     const rule = this.#rules.get(call.method);
     if (rule === undefined) return deny('METHOD_UNANNOTATED', 'no rule for this method');
+    // The handler gets the principal, not the token: what it forwards or logs cannot carry it away.
+    const authorization = metadata.get('authorization');
+    if (authorization.length > 0) metadata.remove('authorization');
     if (rule.mode === 'mtls_only') return this.#authorize(call, rule, callerOf(state, peer, null), now);
 
     // ---- 3. The token: known to this connection, known to this guard, or verified now -------------------------------
-    const bearer = parseBearer(metadata.get('authorization'));
+    const bearer = parseBearer(authorization);
     if (typeof bearer !== 'string') return bearer;
-    // The handler gets the principal, not the token: what it forwards or logs cannot carry it away.
-    metadata.remove('authorization');
     if (rule.method === RENEW_METHOD) metadata.setOpaque(SESSION_CALL_KEY, call);
     const { verifier } = this.#parts;
     if (verifier === null) return deny('STATE_UNAVAILABLE', 'no issuer is configured');
@@ -159,12 +153,12 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     const { state } = call.connection;
     if (state === null || state.peer === null) return deny('PEER_MISSING', 'no peer identity');
     const unfit = this.#tokenFit(token, state.peer, now);
-    if (unfit !== null) return unfit;
+    if (unfit !== null) return denyTo(auditOf(state, token), unfit);
     const caller = callerOf(state, state.peer, token);
     state.lastBearer = bearer;
     state.lastCaller = caller;
-    const old = tooOld(rule, token, now);
-    if (old !== null) return old;
+    const old = unfitFor(rule, token, now);
+    if (old !== null) return denyTo(caller.audit, old);
     return this.#authorize(call, rule, caller, now);
   }
 
@@ -192,7 +186,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       const denial = this.mayCall(rule, caller);
       if (denial === null) caller.passed.add(rule);
       else if (this.#inShadow(rule, now)) shadowed = denial;
-      else return denial;
+      else return denyTo(caller.audit, denial);
     }
     const { state } = call.connection;
     const notAfter = state?.notAfter ?? 0;
@@ -204,14 +198,16 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       bearer: caller,
       openedAt: now,
       shadowed,
+      message: null,
+      resources: null,
       endsAt: call.streaming ? this.endOf(rule, caller, notAfter, now) : Number.POSITIVE_INFINITY,
       streamId: call.streaming && this.renewable && caller.token !== null && !rule.singleUse ? call.decisionId : null,
     };
     if (admission.streamId !== null) state?.streams.set(admission.streamId, call);
     // A handler that reads a stream runs before the first message, so what is used once is used up now.
     const settled = call.requestStream ? this.#settle(call, admission, NO_RESOURCES) : null;
-    if (settled instanceof Promise) return settled.then((denial) => denial ?? this.#opened(call, admission));
-    return settled ?? this.#opened(call, admission);
+    const open = (no: Denial | null) => (no === null ? this.#opened(call, admission) : denyTo(caller.audit, no));
+    return settled instanceof Promise ? settled.then(open) : open(settled);
   }
 
   /** Callers, delegation and permission. */
@@ -241,16 +237,16 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       const ended = this.stillAllowed(call, admission);
       if (ended !== null) return ended;
     }
-    for (const caller of rights) {
-      const denial = this.#parts.authorizer.message(rule, caller.principal, message);
-      if (denial === null) continue;
-      call.firstMessage = message;
-      if (!this.#inShadow(rule, this.clock.now())) return denial;
-      admission.shadowed ??= denial;
+    let refused: Denial | null = null;
+    for (const caller of rights) refused ??= this.#parts.authorizer.message(rule, caller.principal, message);
+    const first = call.messages === 0;
+    // What was asked is recorded from the first message, and from one that is refused.
+    if (first || refused !== null) this.#remember(call, admission, message);
+    if (refused !== null) {
+      if (!this.#inShadow(rule, this.clock.now())) return refused;
+      admission.shadowed ??= refused;
     }
-    if (call.messages > 0) return null;
-    call.firstMessage = message;
-    return call.requestStream ? null : this.#settle(call, admission, this.#resourcesOf(call, rule));
+    return first && !call.requestStream ? this.#settle(call, admission, this.#resourcesOf(admission)) : null;
   }
 
   /** Uses up a single-use token, then keeps the record of methods that require it. */
@@ -262,6 +258,10 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     const { rule, caller } = admission;
     const { replay, toleranceMs } = this.#parts;
     if (!rule.singleUse && !rule.audit.required) return null;
+    const { nextUpdate } = this.#parts.revocations.current();
+    if (nextUpdate !== null && this.clock.now() > nextUpdate) {
+      return deny('STATE_UNAVAILABLE', 'the revocations are older than they say they may be');
+    }
     return (async () => {
       if (rule.singleUse) {
         if (caller.token === null || caller.token.id === null)
@@ -308,27 +308,29 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (call.streaming && now >= admission.openedAt + (admission.rule.maxStreamAgeMs ?? Number.POSITIVE_INFINITY)) {
       return deny('TOKEN_EXPIRED', 'the stream has reached the greatest age of its method');
     }
-    const { token } = admission.bearer;
-    if (token === null) return null;
-    // A unary call that was let in may outlive its token; a stream may not.
-    if (call.streaming) {
-      if (this.#parts.verifier?.current(token) !== true)
-        return deny('TOKEN_REVOKED', 'the key of the token was withdrawn');
-      return this.#tokenFit(token, state.peer, now);
+    const snapshot = this.#parts.revocations.current();
+    for (const { token } of admission.rights) {
+      if (token !== null && snapshot.tokenRevoked(token)) return deny('TOKEN_REVOKED', 'the token is revoked');
     }
-    return this.#parts.revocations.current().tokenRevoked(token) ? deny('TOKEN_REVOKED', 'the token is revoked') : null;
+    // A unary call that was let in may outlive its token; a stream may not.
+    const { token } = admission.bearer;
+    if (token === null || !call.streaming) return null;
+    if (this.#parts.verifier?.current(token) !== true) {
+      return deny('TOKEN_REVOKED', 'the key of the token was withdrawn');
+    }
+    return this.#tokenFit(token, state.peer, now);
   }
 
   // ---- 8. How it ended -----------------------------------------------------------------------------------------------
 
-  refusal(call: GuardCall, { reason }: Denial): { code: grpc.status; details: string; metadata: grpc.Metadata } {
-    call.decisionId ||= `${this.#idPrefix}-${(this.#decisions++).toString(36)}`;
-    const metadata = new grpc.Metadata();
-    metadata.set(STATUS_DETAILS_KEY, Buffer.from(encodeRefusal(reason, call.decisionId)));
+  refusal(call: GuardCall, { reason }: Denial): Refusal {
+    call.decisionId ||= this.#nextId();
+    const { status, sentence } = REASONS[reason];
     return {
-      code: REASONS[reason].status,
-      details: REASONS[reason].sentence,
-      metadata,
+      code: status,
+      details: sentence,
+      info: encodeRefusal(reason, call.decisionId),
+      infoKey: STATUS_DETAILS_KEY,
     };
   }
 
@@ -337,8 +339,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (admission?.streamId != null) connection.state?.streams.delete(admission.streamId);
     this.#parts.connections.live.forget(connection);
     if (denial === null && admission?.shadowed == null && admission?.rule.audit.level === 'refused') return;
-    const who = admission?.caller.audit ?? connection.state?.audit ?? UNKNOWN_CALLER;
-    const resources = admission === null ? NO_RESOURCES : this.#resourcesOf(call, admission.rule);
+    const who = admission?.caller.audit ?? deniedCaller(denial) ?? connection.state?.audit ?? UNKNOWN_CALLER;
+    const resources = admission === null ? NO_RESOURCES : this.#resourcesOf(admission);
     const phase = call.streaming && admission !== null ? 'closed' : 'call';
     const outcome = admission === null ? UNDECIDED : outcomeOf(admission, denial);
     this.recorder.decision(call, who, {
@@ -374,45 +376,25 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     );
   }
 
+  #nextId(): string {
+    return `${this.#idPrefix}-${(this.#decisions++).toString(36)}`;
+  }
+
   #inShadow(rule: MethodRule, now: number): boolean {
     const { shadow } = this.#parts;
     return shadow !== undefined && this.#shadowed.has(rule.method) && now < shadow.until.getTime();
   }
 
-  #resourcesOf(call: GuardCall, rule: MethodRule): readonly AuditedResource[] {
-    return call.firstMessage === undefined || rule.checks.length === 0
-      ? NO_RESOURCES
-      : auditedResources(rule, call.firstMessage, this.#hashKey);
+  /** A stream may run for long: of it the names are kept, not the message. */
+  #remember(call: GuardCall, admission: CallAdmission, message: unknown): void {
+    const { rule } = admission;
+    if (rule.checks.length === 0) return;
+    if (call.streaming) admission.resources = auditedResources(rule, message, this.#hashKey);
+    else admission.message = message;
   }
-}
 
-const NO_RESOURCES: readonly AuditedResource[] = Object.freeze([]);
-
-type Outcome = {
-  readonly outcome: DecisionEvent['outcome'];
-  readonly denial: Denial | null;
-};
-const UNDECIDED: Outcome = { outcome: 'refused', denial: null };
-
-function outcomeOf(admission: CallAdmission, denial: Denial | null): Outcome {
-  if (denial !== null) return { outcome: 'refused', denial };
-  if (admission.shadowed !== null) return { outcome: 'shadow', denial: admission.shadowed };
-  return ALLOWED;
-}
-const ALLOWED: Outcome = { outcome: 'allowed', denial: null };
-
-function peerExpired(state: PeerState, notBefore: number, now: number): Denial | null {
-  return now >= state.notAfter || now < notBefore
-    ? deny('PEER_EXPIRED', 'a certificate of the peer is not valid now')
-    : null;
-}
-
-/** Whether a token is older than the method allows. */
-export function tooOld(rule: MethodRule, token: VerifiedToken, now: number): Denial | null {
-  if (rule.maxTokenAgeMs === null) return null;
-  if (token.issuedAt === null)
-    return deny('TOKEN_TOO_OLD', 'the method limits the age of tokens and this one has no iat');
-  return now - token.issuedAt > rule.maxTokenAgeMs
-    ? deny('TOKEN_TOO_OLD', 'iat is further back than max_token_age')
-    : null;
+  #resourcesOf({ rule, resources, message }: CallAdmission): readonly AuditedResource[] {
+    if (resources !== null) return resources;
+    return message === null ? NO_RESOURCES : auditedResources(rule, message, this.#hashKey);
+  }
 }

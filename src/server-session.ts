@@ -6,8 +6,9 @@
 
 import type * as grpc from '@grpc/grpc-js';
 import { type Denial, deny } from './errors.js';
+import { type GuardCall, SESSION_CALL_KEY, unfitFor } from './server-admission.js';
 import type { Caller } from './server-peers.js';
-import { type GuardCall, SESSION_CALL_KEY, type ServerPipeline, tooOld } from './server-pipeline.js';
+import type { ServerPipeline } from './server-pipeline.js';
 import type { VerifiedToken } from './token/types.js';
 import { type RenewRequest, type RenewResponse, sessionServiceDefinition } from './wire/session.js';
 
@@ -43,7 +44,7 @@ function renew(pipeline: ServerPipeline, renewal: GuardCall, streamId: string): 
   if (!sameHolder(admission.caller.token, next.token)) {
     return deny('TOKEN_SUBJECT', 'the stream was opened by another holder');
   }
-  const denial = tooOld(admission.rule, next.token, pipeline.clock.now()) ?? pipeline.mayCall(admission.rule, next);
+  const denial = unfitFor(admission.rule, next.token, pipeline.clock.now()) ?? pipeline.mayCall(admission.rule, next);
   if (denial !== null) return denial;
   const others = admission.rights.filter((caller) => !sameRights(caller, next));
   if (others.length >= MOST_RIGHTS)

@@ -67,13 +67,29 @@ export function textOf(value: unknown, field: FieldModel): string | Unreadable {
   }
 }
 
-function ownValue(object: object, { name, localName }: FieldModel): unknown {
-  const record = object as Record<string, unknown>;
-  const plain = Object.hasOwn(object, name) ? (record[name] ?? undefined) : undefined;
-  if (name === localName || !Object.hasOwn(object, localName)) return plain;
-  const local = record[localName] ?? undefined;
-  if (plain === undefined || local === undefined || plain === local) return plain ?? local;
-  return new Unreadable('RESOURCE_INVALID', `${name} and ${localName} say different things`);
+function ownValue(object: object, field: FieldModel): unknown {
+  let found: unknown;
+  for (const name of spellingsOf(field)) {
+    if (!Object.hasOwn(object, name)) continue;
+    const value = (object as Record<string, unknown>)[name] ?? undefined;
+    if (value === undefined || value === found) continue;
+    if (found !== undefined) return invalid(field, 'is given in two spellings that differ');
+    found = value;
+  }
+  return found;
+}
+
+const spellings = new WeakMap<FieldModel, readonly string[]>();
+
+/** Under which names loaders put a field: as written, and camel-cased as protobuf-es and as protobufjs do it. */
+function spellingsOf(field: FieldModel): readonly string[] {
+  let known = spellings.get(field);
+  if (known === undefined) {
+    const protobufjs = field.name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    known = [...new Set([field.name, field.localName, protobufjs])];
+    spellings.set(field, known);
+  }
+  return known;
 }
 
 function oneofMember(object: object, step: Step, oneof: string): unknown {
@@ -109,8 +125,9 @@ function namesOf(model: MessageModel): ReadonlySet<string> {
   let names = knownNames.get(model);
   if (names === undefined) {
     const all = new Set<string>();
-    for (const { name, localName, oneof } of model.fields.values()) {
-      for (const one of [name, localName]) all.add(one);
+    for (const field of model.fields.values()) {
+      const { name, localName, oneof } = field;
+      for (const one of spellingsOf(field)) all.add(one);
       if (oneof !== null) all.add(oneof).add(camelCase(oneof));
       // proto-loader shows the synthetic oneof of a proto3 optional field.
       all

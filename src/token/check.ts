@@ -32,6 +32,11 @@ export function checkTime(token: VerifiedToken, rules: IssuerRules, now: number,
   return null;
 }
 
+/** Whether a token that passes is good only thanks to the tolerance: the clocks differ. */
+export function needsTolerance({ expiresAt, issuedAt, notBefore }: VerifiedToken, now: number): boolean {
+  return now >= expiresAt || (issuedAt ?? now) > now || (notBefore ?? now) > now;
+}
+
 /** The audience, compared exactly (RFC 7519, section 4.1.3). */
 export function checkAudience(token: VerifiedToken, audience: string): Denial | null {
   return token.audience === audience

@@ -8,6 +8,7 @@
 import type { Actor, Claims } from '../call.js';
 import { type Denial, deny } from '../errors.js';
 import { isBase64urlOf } from './base64url.js';
+import type { Interner } from './interner.js';
 import { bareObject, isJsonObject, type JsonObject, type JsonValue } from './strict-json.js';
 import type { TokenProfile } from './types.js';
 
@@ -57,7 +58,7 @@ export function isName(value: unknown, max = MAX_TEXT): value is string {
  * Checks presence, type, range and shape of the claims of a profile. Does not check the signature, whether the issuer may
  * say this, audience, times against a clock, binding to a connection, or grants.
  */
-export function readClaims(payload: JsonObject, rules: ClaimRules): ClaimShape | Denial {
+export function readClaims(payload: JsonObject, rules: ClaimRules, interner: Interner): ClaimShape | Denial {
   const svid = rules.profile === 'jwt-svid';
   const { iss, sub, iat, nbf, exp, jti, act, txn } = payload;
   const clientId = payload['client_id'];
@@ -82,15 +83,21 @@ export function readClaims(payload: JsonObject, rules: ClaimRules): ClaimShape |
   if (svid && act !== undefined) return deny('TOKEN_MALFORMED', 'act in a token of the jwt-svid profile');
   const actors = act === undefined ? NO_ACTORS : actorsOf(act);
   if ('reason' in actors) return actors;
+  const claims = bareObject();
+  for (const name of Object.keys(payload)) {
+    const value = payload[name] as JsonValue;
+    // Each token has its own `jti`; all else tends to recur.
+    claims[name] = name === 'jti' ? value : interner.value(name === 'aud' ? aud : value);
+  }
   return {
-    claims: Object.freeze(Object.assign(bareObject(), payload, { aud })) as unknown as Claims,
+    claims: Object.freeze(claims) as unknown as Claims,
     id: jti ?? null,
     issuedAt: iat === undefined ? null : iat * 1000,
     notBefore: nbf === undefined ? null : nbf * 1000,
     expiresAt: exp * 1000,
-    confirmation,
+    confirmation: confirmation === null ? null : interner.text(confirmation),
     actors,
-    clientId: clientId ?? null,
+    clientId: clientId === undefined ? null : interner.text(clientId),
     transaction: txn ?? null,
   };
 }

@@ -102,18 +102,3 @@ export class Remembered<T extends Expiring> {
     }
   }
 }
-
-const MAX_INTERNED = 8192;
-
-/** Keeps one copy of texts that recur from token to token. Bounded: it starts afresh when full. */
-export class Interner {
-  readonly #texts = new Map<string, string>();
-
-  intern(text: string): string {
-    const known = this.#texts.get(text);
-    if (known !== undefined) return known;
-    if (this.#texts.size >= MAX_INTERNED) this.#texts.clear();
-    this.#texts.set(text, text);
-    return text;
-  }
-}

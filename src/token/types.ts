@@ -38,31 +38,45 @@ export type SignatureAlgorithm =
   | 'RS384'
   | 'RS512';
 
-/** What one issuer is trusted for. */
-export interface IssuerOptions {
+/** What an issuer of either profile is trusted for. */
+export interface AnyIssuerOptions {
   /** Exact value of `iss`. */
   readonly issuer: string;
   /** A JWKS, or a source of one. */
   readonly keys: JSONWebKeySet | JwksSource;
-  /** Default `at+jwt`. */
-  readonly profile?: TokenProfile;
   /** Patterns of the subjects it may speak for. */
   readonly subjects: readonly string[];
-  /** Patterns of the workloads that may appear in `act`. Default: nobody. */
-  readonly actors?: readonly string[];
   /** The ceiling on what it may grant. */
   readonly permits: readonly Grant[];
   /** Where its tokens carry their rights. */
   readonly grants: 'authorization_details' | ((claims: Claims) => readonly Grant[]);
   /** Maps the subject of an issuer whose subjects are not SPIFFE IDs. */
   readonly subject?: (claims: Claims) => string;
-  /** How its tokens are bound. `null` is allowed for `jwt-svid` only. Default `certificate`. */
-  readonly binding?: 'certificate' | null;
   /** Greatest `exp - iat`. Default 300. */
   readonly maxLifetimeSeconds?: number;
   /** Default `['ES256', 'EdDSA']`. */
   readonly algorithms?: readonly SignatureAlgorithm[];
 }
+
+/** An issuer of access tokens (RFC 9068), each bound to the certificate of its presenter (RFC 8705). */
+export interface AccessTokenIssuerOptions extends AnyIssuerOptions {
+  /** Default `at+jwt`. */
+  readonly profile?: 'at+jwt';
+  readonly binding?: 'certificate';
+  /** Patterns of the workloads that may appear in `act`. Default: nobody. */
+  readonly actors?: readonly string[];
+}
+
+/** An issuer of JWT-SVIDs (SPIRE): bound by their subject alone, never delegated. */
+export interface JwtSvidIssuerOptions extends AnyIssuerOptions {
+  readonly profile: 'jwt-svid';
+  /** A JWT-SVID has no `cnf`: `null` says that this is known. */
+  readonly binding?: 'certificate' | null;
+  readonly actors?: readonly string[];
+}
+
+/** What one issuer is trusted for. Its tokens can be left unbound only in the profile that cannot bind them. */
+export type IssuerOptions = AccessTokenIssuerOptions | JwtSvidIssuerOptions;
 
 /** A token whose signature and shape were verified, and which its issuer was entitled to issue. Nothing in it depends on the call. */
 export interface VerifiedToken {
@@ -102,9 +116,11 @@ export interface TokenVerifier extends Closeable {
   verify(token: string, owner: string): Promise<VerifiedToken | Denial>;
   /**
    * Every check that depends on time, audience and connection: validity, lifetime in use, audience, binding to the
-   * peer's leaf, presenter. `null` when all pass. Pure and synchronous; it runs on each call.
+   * peer's leaf, presenter. `null` when all pass. Synchronous; it runs on each call.
    */
   check(token: VerifiedToken, peer: PeerIdentity, now: number): Denial | null;
+  /** How many calls passed only thanks to the clock tolerance. */
+  readonly toleranceUsed: number;
   /** Which keys are in force for each issuer, and why the last reload was refused where it was. */
   posture(): readonly IssuerPosture[];
 }
@@ -130,6 +146,7 @@ export interface ReplayStore {
   claim(key: string, expiresAt: number, owner: string): ClaimResult | Promise<ClaimResult>;
 }
 
+/** What {@link ReplayStore.claim} found: never seen, seen before, or no room to remember it. */
 export type ClaimResult = 'fresh' | 'replayed' | 'full';
 
 /** What is revoked, as of one epoch. */

@@ -86,7 +86,7 @@ export function issue(
   rules: IssuerRules,
   key: VerificationKey,
   shape: ClaimShape,
-  payload: JsonObject,
+  ceilings: Ceilings,
 ): IssuedToken | Denial {
   const { claims } = shape;
   const subject = subjectOf(rules, claims);
@@ -99,9 +99,32 @@ export function issue(
       return deny('DELEGATION_ACTOR', `the issuer may not name the actor ${JSON.stringify(actor.subject)}`);
     }
   }
-  const stated = rules.grants === 'authorization_details' ? readGrants(payload) : mapGrants(rules.grants, claims);
-  if ('reason' in stated) return stated;
-  return new IssuedToken(rules, key, subject, shape, intersectGrants(stated, rules.permits));
+  const grants = ceilings.grantsOf(rules, claims);
+  return 'reason' in grants ? grants : new IssuedToken(rules, key, subject, shape, grants);
+}
+
+/** Grants within the ceiling of their issuer, worked out once for each list of `authorization_details` that is shared. */
+export class Ceilings {
+  readonly #known = new WeakMap<object, { readonly rules: IssuerRules; readonly grants: readonly Grant[] }>();
+
+  grantsOf(rules: IssuerRules, claims: Claims): readonly Grant[] | Denial {
+    const details = claims['authorization_details'];
+    const sharable = rules.grants === 'authorization_details' && claims['scope'] === undefined && isObject(details);
+    const known = sharable ? this.#known.get(details) : undefined;
+    if (known?.rules === rules) return known.grants;
+    const stated =
+      rules.grants === 'authorization_details'
+        ? readGrants(claims as unknown as JsonObject)
+        : mapGrants(rules.grants, claims);
+    if ('reason' in stated) return stated;
+    const grants = intersectGrants(stated, rules.permits);
+    if (sharable) this.#known.set(details, { rules, grants });
+    return grants;
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 function subjectOf(rules: IssuerRules, claims: Claims): string | Denial {

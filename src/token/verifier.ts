@@ -8,8 +8,9 @@ import { hash } from 'node:crypto';
 import type { PeerIdentity } from '../call.js';
 import { type Clock, systemClock } from '../clock.js';
 import { ConfigurationError, type Denial, deny, type Problem } from '../errors.js';
-import { checkAudience, checkPresenter, checkTime } from './check.js';
+import { checkAudience, checkPresenter, checkTime, needsTolerance } from './check.js';
 import { readClaims, typeFits } from './claims.js';
+import { Interner } from './interner.js';
 import { compileIssuers, isAudience, MAX_CLOCK_TOLERANCE_SECONDS } from './issuers.js';
 import { type JwsHeader, MAX_TOKEN_BYTES, type ParsedJws, parseJws, selectKey, verifySignature } from './jws.js';
 import { createKeyrings, type Keyring } from './keyring.js';
@@ -17,7 +18,7 @@ import type { VerificationKey } from './keys.js';
 import { Remembered } from './remembered.js';
 import { isJsonObject, parseStrictJson } from './strict-json.js';
 import type { IssuerOptions, IssuerPosture, TokenVerifier, VerifiedToken } from './types.js';
-import { IssuedToken, issue } from './verified.js';
+import { Ceilings, IssuedToken, issue } from './verified.js';
 
 /** Options of {@link createTokenVerifier}. */
 export interface TokenVerifierOptions {
@@ -104,14 +105,21 @@ export class Verifier implements TokenVerifier {
   readonly #rings: ReadonlyMap<string, Keyring>;
   readonly #settings: VerifierSettings;
   readonly #remembered: Remembered<VerifiedToken>;
+  readonly #interner = new Interner();
+  readonly #ceilings = new Ceilings();
   readonly #flights = new Map<string, Promise<VerifiedToken | Denial>>();
   readonly #unsubscribe: (() => void)[] = [];
+  #toleranceUsed = 0;
   #closed = false;
 
   constructor(rings: ReadonlyMap<string, Keyring>, settings: VerifierSettings) {
     this.#rings = rings;
     this.#settings = settings;
     this.#remembered = new Remembered(settings.maxRemembered, settings.maxRememberedPerOwner);
+  }
+
+  get toleranceUsed(): number {
+    return this.#toleranceUsed;
   }
 
   /** Waits for the key sources and takes their keys into use. @throws ConfigurationError listing every mistake */
@@ -155,8 +163,9 @@ export class Verifier implements TokenVerifier {
 
   verify(token: string, owner: string): Promise<VerifiedToken | Denial> {
     if (this.#closed) return Promise.resolve(deny('STATE_UNAVAILABLE', 'the token verifier is closed'));
-    if (token.length > MAX_TOKEN_BYTES)
-      return Promise.resolve(deny('TOKEN_MALFORMED', 'the token is longer than 8 KiB'));
+    if (typeof token !== 'string' || token.length > MAX_TOKEN_BYTES) {
+      return Promise.resolve(deny('TOKEN_MALFORMED', 'the token is not text of at most 8 KiB'));
+    }
     const digest = digestOf(token);
     const running = this.#flights.get(digest);
     if (running !== undefined) return running;
@@ -176,11 +185,12 @@ export class Verifier implements TokenVerifier {
   check(token: VerifiedToken, peer: PeerIdentity, now: number): Denial | null {
     const rules = IssuedToken.rulesOf(token);
     if (rules === null) return deny('STATE_UNAVAILABLE', 'the token was not verified here');
-    return (
+    const refused =
       checkTime(token, rules, now, this.#settings.toleranceMs) ??
       checkAudience(token, this.#settings.audience) ??
-      checkPresenter(token, rules, peer)
-    );
+      checkPresenter(token, rules, peer);
+    if (refused === null && needsTolerance(token, now)) this.#toleranceUsed++;
+    return refused;
   }
 
   /** The part of {@link check} that needs no connection. */
@@ -238,8 +248,8 @@ export class Verifier implements TokenVerifier {
     if ('reason' in key) return key;
     const refused = await verifySignature(jws, key);
     if (refused !== null) return refused;
-    const shape = readClaims(payload, rules);
-    return 'reason' in shape ? shape : issue(rules, key, shape, payload);
+    const shape = readClaims(payload, rules, this.#interner);
+    return 'reason' in shape ? shape : issue(rules, key, shape, this.#ceilings);
   }
 
   async #keyFor({ header }: ParsedJws, ring: Keyring): Promise<VerificationKey | Denial> {

@@ -121,3 +121,81 @@ export class GuardedChannel implements grpc.ChannelInterface {
     });
   }
 }
+
+/** Opens a channel to `address`. Channels with the same credentials object share connections, no others do. */
+export function openChannel(
+  address: string,
+  credentials: grpc.ChannelCredentials,
+  options: grpc.ChannelOptions,
+): grpc.ChannelInterface {
+  return new grpc.Channel(address, credentials, options);
+}
+
+/** The constructor of a generated client. */
+export type ClientConstructor<C> = new (
+  address: string,
+  credentials: grpc.ChannelCredentials,
+  options?: grpc.ClientOptions,
+) => C;
+
+/** A client whose calls all go through `channel`. */
+export function clientOver<C>(
+  ClientClass: ClientConstructor<C>,
+  address: string,
+  channel: grpc.ChannelInterface,
+  options: grpc.ClientOptions,
+): C {
+  // These credentials are never used: those of the channel are.
+  return new ClientClass(address, grpc.credentials.createInsecure(), { ...options, channelOverride: channel });
+}
+
+/** Channel credentials that send a token with each call, for clients that make their own channel. */
+export function withTokens(
+  credentials: grpc.ChannelCredentials,
+  tokenFor: (method: string) => Promise<string>,
+): grpc.ChannelCredentials {
+  const perCall = grpc.credentials.createFromMetadataGenerator(({ method_name: method }, callback) => {
+    tokenFor(method).then(
+      (token) => {
+        const metadata = new grpc.Metadata();
+        metadata.set('authorization', `Bearer ${token}`);
+        callback(null, metadata);
+      },
+      (error: unknown) => callback(error instanceof Error ? error : new Error('no token could be obtained')),
+    );
+  });
+  return grpc.credentials.combineChannelCredentials(credentials, perCall);
+}
+
+/** One unary call over a channel, with this token. */
+export function unaryOver<I, O>(
+  channel: grpc.ChannelInterface,
+  method: {
+    readonly path: string;
+    readonly requestSerialize: (value: I) => Buffer;
+    readonly responseDeserialize: (bytes: Buffer) => O;
+  },
+  request: I,
+  token: string,
+  timeoutMs: number,
+): Promise<O> {
+  const client = clientOver(grpc.Client, channel.getTarget(), channel, {});
+  const metadata = new grpc.Metadata();
+  metadata.set('authorization', `Bearer ${token}`);
+  const options = { deadline: Date.now() + timeoutMs };
+  return new Promise((resolve, reject) => {
+    const done = (error: grpc.ServiceError | null, response?: O): void => {
+      if (error !== null || response === undefined) reject(error ?? new Error('no response'));
+      else resolve(response);
+    };
+    client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      metadata,
+      options,
+      done,
+    );
+  });
+}

@@ -43,14 +43,12 @@ export class Connections<P> {
 
   /** A record for one call alone, where grpc-js does not show the session. It cannot be closed, only its call ended. */
   single(leaf: Uint8Array | undefined): Connection<P> {
-    const connection: Connection<P> = {
-      session: null,
-      chain: leaf === undefined ? [] : [leaf],
-      calls: new Set(),
-      state: null,
-    };
+    return { session: null, chain: leaf === undefined ? [] : [leaf], calls: new Set(), state: null };
+  }
+
+  /** The call of a connection made by {@link single} has begun. */
+  track(connection: Connection<P>): void {
     this.#live.add(connection);
-    return connection;
   }
 
   /** The call of a connection made by {@link single} has ended. */

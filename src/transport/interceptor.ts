@@ -25,6 +25,15 @@ export interface Admission {
   readonly streamId: string | null;
 }
 
+/** A refusal as the caller sees it. */
+export interface Refusal {
+  readonly code: number;
+  readonly details: string;
+  /** The bytes of `google.rpc.Status`, and the metadata key they travel under. */
+  readonly info: Uint8Array;
+  readonly infoKey: string;
+}
+
 /** What the interceptor asks at each point of a call. Implemented by the server guard, which alone knows the order. */
 export interface Gate<P, A extends Admission> {
   readonly clock: Clock;
@@ -40,8 +49,8 @@ export interface Gate<P, A extends Admission> {
   message(call: GuardedCall<P, A>, admission: A, message: unknown): Denial | null | Promise<Denial | null>;
   /** Whether a running call may go on, asked when its time has come or a revocation arrived; `null` when it may. */
   stillAllowed(call: GuardedCall<P, A>, admission: A): Denial | null;
-  /** The status by which the caller is told. Called once per refused call. */
-  refusal(call: GuardedCall<P, A>, denial: Denial): PartialStatus;
+  /** What the caller is told. Called once per refused call. */
+  refusal(call: GuardedCall<P, A>, denial: Denial): Refusal;
   /** The call has ended, whichever way. Called once per call. */
   finished(call: GuardedCall<P, A>): void;
   /** A failure of the guard itself: a defect, reported and turned into a refusal. */
@@ -73,8 +82,6 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
   messages = 0;
   /** Set by the gate for the audit record. */
   decisionId = '';
-  /** The first message of the client, kept for the audit record. */
-  firstMessage: unknown = undefined;
 
   readonly #next: grpc.ServerInterceptingCallInterface;
   readonly #stream: ServerHttp2Stream | undefined;
@@ -107,7 +114,6 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
 
   override start(listener: Listener): void {
     this.#listener = listener;
-    this.connection.calls.add(this);
     this.#next.start(this);
   }
 
@@ -143,6 +149,7 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
 
   onReceiveMetadata(metadata: grpc.Metadata): void {
     if (this.#dead) return;
+    this.connection.calls.add(this);
     if (!this.#sizeLimited) {
       this.terminate(deny('STATE_UNAVAILABLE', 'this version of grpc-js does not let the guard limit message sizes'));
       return;
@@ -194,9 +201,11 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
     this.denial = denial;
     const running = this.admission !== null;
     try {
-      const status = this.gate.refusal(this, denial);
-      this.status = status.code;
-      this.#next.sendStatus(status);
+      const { code, details, info, infoKey } = this.gate.refusal(this, denial);
+      const metadata = new grpc.Metadata();
+      metadata.set(infoKey, Buffer.from(info.buffer, info.byteOffset, info.byteLength));
+      this.status = code;
+      this.#next.sendStatus({ code, details, metadata });
     } catch (error) {
       this.gate.failed(error);
     }

@@ -21,3 +21,9 @@ export const symmetric: IssuerOptions = { ...good, algorithms: ['HS256'] };
 export const unsigned: IssuerOptions = { ...good, algorithms: ['none'] };
 // @ts-expect-error: leaving the binding undefined is not a way to turn it off
 export const unbound: IssuerOptions = { ...good, binding: undefined };
+
+export const svid: IssuerOptions = { ...given, grants: () => permits, profile: 'jwt-svid', binding: null };
+// @ts-expect-error: an access token is always bound
+export const unboundToken: IssuerOptions = { ...good, profile: 'at+jwt', binding: null };
+// @ts-expect-error: which profile is unbound must be said
+export const unboundByDefault: IssuerOptions = { ...given, grants: () => permits, binding: null };
