@@ -106,7 +106,11 @@ export class FrameConnection {
   }
 
   /** Connects, sends the preface and `settings`, and waits for the settings of the server. Does not acknowledge them. */
-  static async open(port: number, credentials: Credentials, settings: Uint8Array = Buffer.alloc(0)): Promise<FrameConnection> {
+  static async open(
+    port: number,
+    credentials: Credentials,
+    settings: Uint8Array = Buffer.alloc(0),
+  ): Promise<FrameConnection> {
     const socket = connect({
       host: '127.0.0.1',
       port,
