@@ -60,6 +60,9 @@ export type Outcome = {
 /** The call ended before it was decided. */
 export const UNDECIDED: Outcome = { outcome: 'refused', denial: null };
 
+/** The answer for such a call, which nobody hears. */
+export const GONE: Denial = deny('STATE_UNAVAILABLE', 'the call ended before it was decided');
+
 /** How the decision about an admitted call is recorded. */
 export function outcomeOf(admission: CallAdmission, denial: Denial | null): Outcome {
   if (denial !== null) return { outcome: 'refused', denial };

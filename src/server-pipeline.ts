@@ -20,6 +20,7 @@ import {
   type CallAdmission,
   deniedCaller,
   denyTo,
+  GONE,
   type GuardCall,
   NO_RESOURCES,
   outcomeOf,
@@ -140,9 +141,10 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (!this.#verifications.take(peer.spiffeId, now)) {
       return deny('RATE_LIMITED', 'too many tokens to verify from this peer');
     }
-    return verifier
-      .verify(bearer, peer.spiffeId)
-      .then((token) => ('reason' in token ? token : this.#present(call, rule, token, header, this.clock.now())));
+    return verifier.verify(bearer, peer.spiffeId).then((token) => {
+      if ('reason' in token) return token;
+      return call.ended ? GONE : this.#present(call, rule, token, header, this.clock.now());
+    });
   }
 
   // ---- 4. Whether the token is valid now, for us, and for this very connection ---------------------------------------
@@ -207,7 +209,6 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       endsAt: call.streaming ? this.endOf(rule, caller, notAfter, now) : Number.POSITIVE_INFINITY,
       streamId: call.streaming && this.renewable && caller.token !== null && !rule.singleUse ? call.decisionId : null,
     };
-    if (admission.streamId !== null) state?.streams.set(admission.streamId, call);
     // A handler that reads a stream runs before the first message, so what is used once is used up now.
     const settled = call.requestStream ? this.#settle(call, admission, NO_RESOURCES) : null;
     const open = (no: Denial | null) => (no === null ? this.#opened(call, admission) : denyTo(caller.audit, no));
@@ -223,6 +224,9 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
   }
 
   #opened(call: GuardCall, admission: CallAdmission): CallAdmission {
+    // A call that ended meanwhile was recorded then, and nobody would take it off the list of streams.
+    if (call.ended) return admission;
+    if (admission.streamId !== null) call.connection.state?.streams.set(admission.streamId, call);
     if (call.streaming && admission.rule.audit.level === 'all') {
       this.recorder.decision(call, admission.caller.audit, {
         ...outcomeOf(admission, null),
@@ -294,7 +298,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
           return deny('AUDIT_UNAVAILABLE', 'the audit sink did not keep the record');
         }
       }
-      return null;
+      // What was so when the wait began need not be so when it ends.
+      return this.stillAllowed(call, admission);
     })();
   }
 
@@ -371,11 +376,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
   /** When a stream of this rule and caller ends; milliseconds since the Unix epoch. */
   endOf(rule: MethodRule, caller: Caller, notAfter: number, openedAt: number): number {
     const token = caller.token === null ? Number.POSITIVE_INFINITY : caller.token.expiresAt + this.#parts.toleranceMs;
-    return Math.min(
-      notAfter,
-      token,
-      rule.maxStreamAgeMs === null ? Number.POSITIVE_INFINITY : openedAt + rule.maxStreamAgeMs,
-    );
+    return Math.min(notAfter, token, openedAt + (rule.maxStreamAgeMs ?? Number.POSITIVE_INFINITY));
   }
 
   #nextId(): string {
