@@ -347,13 +347,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     const who = admission?.caller.audit ?? deniedCaller(denial) ?? connection.state?.audit ?? UNKNOWN_CALLER;
     const resources = admission === null ? NO_RESOURCES : this.#resourcesOf(admission);
     const phase = call.streaming && admission !== null ? 'closed' : 'call';
-    const outcome = admission === null ? UNDECIDED : outcomeOf(admission, denial);
-    this.recorder.decision(call, who, {
-      ...outcome,
-      denial: denial ?? outcome.denial,
-      phase,
-      resources,
-    });
+    const { outcome, denial: shown } = admission === null ? UNDECIDED : outcomeOf(admission, denial);
+    this.recorder.decision(call, who, { outcome, denial: denial ?? shown, phase, resources });
   }
 
   failed(error: unknown): void {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { mkdirSync, openSync } from 'node:fs';
+import { mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { ConfigurationError } from '../errors.js';
@@ -34,7 +34,8 @@ const MOST_WAITING_BYTES = 64 * 1024 * 1024;
 export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
   const { logger, destination = 1 } = options;
   if (logger !== undefined) return { write: (event) => emit(logger, event), close: async () => {} };
-  const file = pino.destination({ dest: openDestination(destination), sync: false, maxLength: MOST_WAITING_BYTES });
+  const descriptor = openDestination(destination);
+  const file = pino.destination({ dest: descriptor, sync: false, maxLength: MOST_WAITING_BYTES });
   file.on('error', () => {
     // A file that is gone must not take the process with it; what it did not take is lost, as documented.
   });
@@ -57,6 +58,16 @@ export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
       }
     },
   };
+  // A process that ends by itself without closing its sink still writes what is held.
+  const atExit = (): void => {
+    try {
+      file.flushSync();
+      writeSync(descriptor, held);
+    } catch {
+      // The file is gone.
+    }
+  };
+  process.once('exit', atExit);
   const own = pino({ base: null, timestamp: false, messageKey: 'message' }, batch);
   let closed: Promise<void> | null = null;
   return {
@@ -65,6 +76,7 @@ export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
     },
     close() {
       closed ??= new Promise((resolve) => {
+        process.removeListener('exit', atExit);
         file.once('close', resolve);
         file.once('error', () => resolve());
         flush();

@@ -63,10 +63,12 @@ describe('guard: start', () => {
 
   it('starts on honest options', async () => {
     const guard = await createServerGuard(honest);
+    expect(guard.posture().issuers.map(({ issuer, problem }) => [issuer, problem])).to.deep.equal([
+      [authority.issuer, null],
+    ]);
     expect(guard.posture()).to.deep.include({
       spiffeId: 'spiffe://acme.example/services/tasks',
       audience: 'spiffe://acme.example/services/tasks',
-      issuers: [authority.issuer],
       testAuthorityAllowed: true,
       connections: 0,
     });
