@@ -139,7 +139,7 @@ describe('loadPolicy: one API, three sources', function () {
       },
     ]);
     const selector = shapes['acme.tasks.v1.Selector'] ?? [];
-    const kinds = Object.fromEntries(selector.map((field) => [field.name, `${field.kind} ${field.oneof}`]));
+    const kinds = Object.fromEntries(selector.map((field) => [field['name'], `${field['kind']} ${field['oneof']}`]));
     expect(kinds).to.deep.include({
       id: 'string target',
       ref: 'message target',
@@ -148,7 +148,7 @@ describe('loadPolicy: one API, three sources', function () {
       raw: 'other null',
       counts: 'integer null',
     });
-    expect(selector.find((field) => field.name === 'kind')?.enums).to.equal('0=KIND_UNSPECIFIED 1=KIND_A');
+    expect(selector.find((field) => field['name'] === 'kind')?.['enums']).to.equal('0=KIND_UNSPECIFIED 1=KIND_A');
   });
 
   it('freezes what it gives', () => {
