@@ -5,7 +5,7 @@
  */
 
 import type * as grpc from '@grpc/grpc-js';
-import type { SpiffeIdText } from './call.js';
+import type { SpiffeId, SpiffeIdText } from './call.js';
 import { renewals } from './client-session.js';
 import { type Clock, systemClock } from './clock.js';
 import { ConfigurationError, type Problem } from './errors.js';
@@ -117,17 +117,15 @@ export async function createClientGuard(options: ClientGuardOptions): Promise<Cl
   };
   const target = ({ server, audience }: ServerTarget): { server: SpiffeIdText; audience: string } => {
     if (closed) throw new Error('The client guard has been closed.');
-    try {
-      return { server: parseSpiffeId(server), audience: audience ?? server };
-    } catch {
-      throw new ConfigurationError('createClient', [
-        {
-          place: 'server',
-          problem: 'it is not a SPIFFE ID',
-          remedy: 'Write the identity the server must prove, such as spiffe://acme.example/services/tasks',
-        },
-      ]);
-    }
+    const parsed = workloadOf(server);
+    if (parsed !== null) return { server: parsed, audience: audience ?? server };
+    throw new ConfigurationError('createClient', [
+      {
+        place: 'server',
+        problem: 'it is not the SPIFFE ID of a workload',
+        remedy: 'Write the identity the server must prove, such as spiffe://acme.example/services/tasks',
+      },
+    ]);
   };
   const stop = identity.onChange((context) => {
     pooled.clear();
@@ -172,6 +170,16 @@ export async function createClientGuard(options: ClientGuardOptions): Promise<Cl
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** A SPIFFE ID with a path: one without is a trust domain, which no server can prove to be. */
+function workloadOf(server: string): SpiffeId | null {
+  try {
+    const parsed = parseSpiffeId(server);
+    return parsed.includes('/', 'spiffe://'.length) ? parsed : null;
+  } catch {
+    return null;
+  }
 }
 
 function attachment(

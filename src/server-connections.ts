@@ -6,6 +6,7 @@
  */
 
 import { type Recorder, UNKNOWN_CALLER } from './audit/recorder.js';
+import type { PeerIdentity } from './call.js';
 import type { Clock } from './clock.js';
 import { type Denial, deny } from './errors.js';
 import { authenticatePeer } from './identity/authenticate.js';
@@ -37,13 +38,9 @@ export class ServerConnections {
 
   /** Who is at the other end of a connection that made no call yet. A peer that is not believed is never served. */
   meet(connection: Connection<PeerState>, now: number): PeerState {
-    const { connectionsPerPeer, recorder } = this.#parts;
+    const { recorder } = this.#parts;
     const state = this.#authenticate(connection, now);
-    if (state.denial === null && state.peer !== null) {
-      const open = (this.#perPeer.get(state.peer.spiffeId) ?? 0) + 1;
-      this.#perPeer.set(state.peer.spiffeId, open);
-      if (open > connectionsPerPeer) state.denial = deny('RATE_LIMITED', 'too many connections of this peer');
-    }
+    state.denial ??= this.#room(state);
     if (state.denial !== null) {
       const { reason, detail } = state.denial;
       recorder.guard('connection-refused', { reason, detail, peer: state.audit.peer });
@@ -51,13 +48,23 @@ export class ServerConnections {
     return state;
   }
 
+  /**
+   * Why nothing is served over a connection; `null` when calls are. One that was too many for its peer is looked at
+   * again: others may have gone meanwhile, and trust may have changed.
+   */
+  standing(connection: Connection<PeerState>, state: PeerState, now: number): Denial | null {
+    if (state.denial?.reason === 'RATE_LIMITED') {
+      state.denial = this.#room(state) ?? this.#authenticate(connection, now).denial;
+    }
+    return state.denial;
+  }
+
   /** Revocations changed: connections of revoked peers are closed, calls with revoked tokens end. */
   reconsider(): void {
-    const snapshot = this.#parts.revocations.current();
     for (const connection of this.live) {
       const { state } = connection;
       if (state === null || state.peer === null) continue;
-      if (snapshot.peerRevoked(state.peer, state.root)) this.close(connection, peerRevoked());
+      if (this.#revoked(state.peer, state.root)) this.close(connection, peerRevoked());
       else for (const call of [...connection.calls]) call.reconsider();
     }
   }
@@ -98,9 +105,29 @@ export class ServerConnections {
     return state;
   }
 
-  #left(connection: Connection<PeerState>): void {
-    const spiffeId = connection.state?.peer?.spiffeId;
-    if (spiffeId === undefined) return;
+  /** A source that fails here is asked again for each call, and ends those it cannot answer for. */
+  #revoked(peer: PeerIdentity, root: string): boolean {
+    try {
+      return this.#parts.revocations.current().peerRevoked(peer, root);
+    } catch {
+      return false;
+    }
+  }
+
+  /** Takes one of the places its peer has. */
+  #room(state: PeerState): Denial | null {
+    if (state.peer === null) return null;
+    const { spiffeId } = state.peer;
+    const open = this.#perPeer.get(spiffeId) ?? 0;
+    if (open >= this.#parts.connectionsPerPeer) return deny('RATE_LIMITED', 'too many connections of this peer');
+    this.#perPeer.set(spiffeId, open + 1);
+    state.counted = true;
+    return null;
+  }
+
+  #left({ state }: Connection<PeerState>): void {
+    if (state === null || state.peer === null || !state.counted) return;
+    const { spiffeId } = state.peer;
     const open = (this.#perPeer.get(spiffeId) ?? 1) - 1;
     if (open > 0) this.#perPeer.set(spiffeId, open);
     else this.#perPeer.delete(spiffeId);

@@ -28,7 +28,7 @@ import { ServerPipeline } from './server-pipeline.js';
 import { addSessionService } from './server-session.js';
 import { createReplayStore } from './token/replay.js';
 import { createRevocations } from './token/revocations.js';
-import type { IssuerPosture } from './token/types.js';
+import type { IssuerPosture, RevocationSource } from './token/types.js';
 import { createTokenVerifier } from './token/verifier.js';
 import { foreignPortInterceptor } from './transport/foreign-port.js';
 import { GuardedCall } from './transport/interceptor.js';
@@ -147,8 +147,8 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
 
   const stop = [
     revocations.onChange(() => {
-      recorder.guard('revocations-changed', { epoch: revocations.current().epoch });
       connections.reconsider();
+      recorder.guard('revocations-changed', { epoch: epochOf(revocations) });
     }),
     options.identity.onChange((next) => {
       if (next.svid.spiffeId !== svid.spiffeId) {
@@ -217,6 +217,15 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** `null` where the source cannot say: whoever told us of the change must not get its error back. */
+function epochOf(revocations: RevocationSource): number | null {
+  try {
+    return revocations.current().epoch;
+  } catch {
+    return null;
+  }
 }
 
 function digestOf(roots: readonly Uint8Array[]): string {

@@ -38,6 +38,8 @@ export interface Limits {
   readonly sessionMemoryMegabytes?: number;
   /** Time for a TLS handshake. Default 10,000. */
   readonly handshakeTimeoutMs?: number;
+  /** A connection that leaves a ping unanswered for so long, or half as long again, is closed. Default 60,000. */
+  readonly silentConnectionMs?: number;
   /** Time for one asynchronous decision (keys, replay store, durable audit). Default 5,000. */
   readonly decisionTimeoutMs?: number;
 }
@@ -91,6 +93,7 @@ const DEFAULT_LIMITS: EffectiveLimits = {
   messageBytes: null,
   sessionMemoryMegabytes: 128,
   handshakeTimeoutMs: 10_000,
+  silentConnectionMs: 60_000,
   decisionTimeoutMs: 5_000,
 };
 

@@ -18,7 +18,11 @@ import { callerAllowed } from './policy/callers.js';
 import type { AuditedResource, Authorizer, MethodRule, Policy } from './policy/types.js';
 import {
   type CallAdmission,
+  deniedCaller,
+  denyTo,
+  GONE,
   type GuardCall,
+  NO_RESOURCES,
   outcomeOf,
   peerExpired,
   SESSION_CALL_KEY,
@@ -27,7 +31,7 @@ import {
 } from './server-admission.js';
 import { peerRevoked, type ServerConnections } from './server-connections.js';
 import type { EffectiveLimits, ShadowOptions } from './server-options.js';
-import { type Caller, callerOf, type PeerState } from './server-peers.js';
+import { auditOf, type Caller, callerOf, type PeerState } from './server-peers.js';
 import { parseBearer } from './token/bearer.js';
 import { replayKey } from './token/replay.js';
 import type { ReplayStore, RevocationSource, TokenVerifier, VerifiedToken } from './token/types.js';
@@ -103,7 +107,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     connection.state ??= this.#parts.connections.meet(connection, now);
     const { state } = connection;
     const { peer } = state;
-    if (peer === null || state.denial !== null) return state.denial ?? deny('PEER_MISSING', 'no peer identity');
+    const refused = this.#parts.connections.standing(connection, state, now);
+    if (peer === null || refused !== null) return refused ?? deny('PEER_MISSING', 'no peer identity');
     const expired = peerExpired(state, peer.notBefore, now);
     if (expired !== null) return expired;
     if (this.#parts.revocations.current().peerRevoked(peer, state.root)) {
@@ -121,21 +126,25 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (rule.mode === 'mtls_only') return this.#authorize(call, rule, callerOf(state, peer, null), now);
 
     // ---- 3. The token: known to this connection, known to this guard, or verified now -------------------------------
-    const bearer = parseBearer(authorization);
-    if (typeof bearer !== 'string') return bearer;
-    if (rule.method === RENEW_METHOD) metadata.setOpaque(SESSION_CALL_KEY, call);
     const { verifier } = this.#parts;
     if (verifier === null) return deny('STATE_UNAVAILABLE', 'no issuer is configured');
-    const last = state.lastCaller;
-    const known = bearer === state.lastBearer && last !== null ? last.token : verifier.recall(bearer);
-    if (known !== null && verifier.current(known)) return this.#present(call, rule, known, bearer, now);
-    if (!this.#verifications.take(peer.spiffeId, now))
+    if (rule.method === RENEW_METHOD) metadata.setOpaque(SESSION_CALL_KEY, call);
+    const header = authorization[0];
+    const last = state.lastCaller?.token ?? null;
+    if (last !== null && authorization.length === 1 && header === state.lastHeader && verifier.current(last)) {
+      return this.#present(call, rule, last, header, now);
+    }
+    const bearer = parseBearer(authorization);
+    if (typeof bearer !== 'string') return bearer;
+    const known = verifier.recall(bearer);
+    if (known !== null && verifier.current(known)) return this.#present(call, rule, known, header, now);
+    if (!this.#verifications.take(peer.spiffeId, now)) {
       return deny('RATE_LIMITED', 'too many tokens to verify from this peer');
-    return verifier
-      .verify(bearer, peer.spiffeId)
-      .then((verified) =>
-        'reason' in verified ? verified : this.#present(call, rule, verified, bearer, this.clock.now()),
-      );
+    }
+    return verifier.verify(bearer, peer.spiffeId).then((token) => {
+      if ('reason' in token) return token;
+      return call.ended ? GONE : this.#present(call, rule, token, header, this.clock.now());
+    });
   }
 
   // ---- 4. Whether the token is valid now, for us, and for this very connection ---------------------------------------
@@ -144,18 +153,18 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     call: GuardCall,
     rule: MethodRule,
     token: VerifiedToken,
-    bearer: string,
+    header: unknown,
     now: number,
   ): CallAdmission | Denial | Promise<CallAdmission | Denial> {
     const { state } = call.connection;
     if (state === null || state.peer === null) return deny('PEER_MISSING', 'no peer identity');
     const unfit = this.#tokenFit(token, state.peer, now);
-    if (unfit !== null) return unfit;
+    if (unfit !== null) return denyTo(auditOf(state, token), unfit);
     const caller = callerOf(state, state.peer, token);
-    state.lastBearer = bearer;
+    state.lastHeader = header;
     state.lastCaller = caller;
     const old = unfitFor(rule, token, now);
-    if (old !== null) return old;
+    if (old !== null) return denyTo(caller.audit, old);
     return this.#authorize(call, rule, caller, now);
   }
 
@@ -183,7 +192,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       const denial = this.mayCall(rule, caller);
       if (denial === null) caller.passed.add(rule);
       else if (this.#inShadow(rule, now)) shadowed = denial;
-      else return denial;
+      else return denyTo(caller.audit, denial);
     }
     const { state } = call.connection;
     const notAfter = state?.notAfter ?? 0;
@@ -200,11 +209,10 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       endsAt: call.streaming ? this.endOf(rule, caller, notAfter, now) : Number.POSITIVE_INFINITY,
       streamId: call.streaming && this.renewable && caller.token !== null && !rule.singleUse ? call.decisionId : null,
     };
-    if (admission.streamId !== null) state?.streams.set(admission.streamId, call);
     // A handler that reads a stream runs before the first message, so what is used once is used up now.
     const settled = call.requestStream ? this.#settle(call, admission, NO_RESOURCES) : null;
-    if (settled instanceof Promise) return settled.then((denial) => denial ?? this.#opened(call, admission));
-    return settled ?? this.#opened(call, admission);
+    const open = (no: Denial | null) => (no === null ? this.#opened(call, admission) : denyTo(caller.audit, no));
+    return settled instanceof Promise ? settled.then(open) : open(settled);
   }
 
   /** Callers, delegation and permission. */
@@ -216,6 +224,9 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
   }
 
   #opened(call: GuardCall, admission: CallAdmission): CallAdmission {
+    // A call that ended meanwhile was recorded then, and nobody would take it off the list of streams.
+    if (call.ended) return admission;
+    if (admission.streamId !== null) call.connection.state?.streams.set(admission.streamId, call);
     if (call.streaming && admission.rule.audit.level === 'all') {
       this.recorder.decision(call, admission.caller.audit, {
         ...outcomeOf(admission, null),
@@ -287,7 +298,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
           return deny('AUDIT_UNAVAILABLE', 'the audit sink did not keep the record');
         }
       }
-      return null;
+      // What was so when the wait began need not be so when it ends.
+      return this.stillAllowed(call, admission);
     })();
   }
 
@@ -299,13 +311,11 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (state === null || state.peer === null) return deny('PEER_MISSING', 'no peer identity');
     const expired = peerExpired(state, state.peer.notBefore, now);
     if (expired !== null) return expired;
-    if (this.#parts.revocations.current().peerRevoked(state.peer, state.root)) {
-      return deny('PEER_REVOKED', 'the certificate or identity of the peer is revoked');
-    }
+    const snapshot = this.#parts.revocations.current();
+    if (snapshot.peerRevoked(state.peer, state.root)) return peerRevoked();
     if (call.streaming && now >= admission.openedAt + (admission.rule.maxStreamAgeMs ?? Number.POSITIVE_INFINITY)) {
       return deny('TOKEN_EXPIRED', 'the stream has reached the greatest age of its method');
     }
-    const snapshot = this.#parts.revocations.current();
     for (const { token } of admission.rights) {
       if (token !== null && snapshot.tokenRevoked(token)) return deny('TOKEN_REVOKED', 'the token is revoked');
     }
@@ -336,7 +346,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (admission?.streamId != null) connection.state?.streams.delete(admission.streamId);
     this.#parts.connections.live.forget(connection);
     if (denial === null && admission?.shadowed == null && admission?.rule.audit.level === 'refused') return;
-    const who = admission?.caller.audit ?? connection.state?.audit ?? UNKNOWN_CALLER;
+    const who = admission?.caller.audit ?? deniedCaller(denial) ?? connection.state?.audit ?? UNKNOWN_CALLER;
     const resources = admission === null ? NO_RESOURCES : this.#resourcesOf(admission);
     const phase = call.streaming && admission !== null ? 'closed' : 'call';
     const outcome = admission === null ? UNDECIDED : outcomeOf(admission, denial);
@@ -366,11 +376,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
   /** When a stream of this rule and caller ends; milliseconds since the Unix epoch. */
   endOf(rule: MethodRule, caller: Caller, notAfter: number, openedAt: number): number {
     const token = caller.token === null ? Number.POSITIVE_INFINITY : caller.token.expiresAt + this.#parts.toleranceMs;
-    return Math.min(
-      notAfter,
-      token,
-      rule.maxStreamAgeMs === null ? Number.POSITIVE_INFINITY : openedAt + rule.maxStreamAgeMs,
-    );
+    return Math.min(notAfter, token, openedAt + (rule.maxStreamAgeMs ?? Number.POSITIVE_INFINITY));
   }
 
   #nextId(): string {
@@ -395,5 +401,3 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     return message === null ? NO_RESOURCES : auditedResources(rule, message, this.#hashKey);
   }
 }
-
-const NO_RESOURCES: readonly AuditedResource[] = Object.freeze([]);

@@ -100,7 +100,7 @@ export class Recorder {
       subject: caller.subject,
       actors: caller.actors,
       tokenId: caller.tokenId,
-      resources,
+      resources: safeResources(resources),
       messages: call.messages,
       status: call.status,
       latencyMs: Math.round((performance.now() - call.arrivedAt) * 1000) / 1000,
@@ -119,4 +119,12 @@ export class Recorder {
   #loose(): void {
     this.#lost += 1;
   }
+}
+
+/** The names come from messages: bounded and escaped as any other text from the network. */
+function safeResources(resources: readonly AuditedResource[]): readonly AuditedResource[] {
+  return resources.map(({ permission, resource }) => ({
+    permission,
+    resource: resource === null ? null : safeText(resource),
+  }));
 }

@@ -20,12 +20,14 @@ export function spiffeIdProblem(text: string): string | null {
   if (text.length > LONGEST_ID) return `is longer than ${LONGEST_ID} bytes`;
   const slash = text.indexOf('/', SCHEME.length);
   const trustDomain = slash < 0 ? text.slice(SCHEME.length) : text.slice(SCHEME.length, slash);
-  if (!TRUST_DOMAIN.test(trustDomain)) return 'its trust domain is not 1 to 255 of a-z, 0-9, dot, dash and underscore';
+  if (!TRUST_DOMAIN.test(trustDomain))
+    return 'has a trust domain that is not 1 to 255 of a-z, 0-9, dot, dash and underscore';
   if (slash < 0) return null;
   for (const segment of text.slice(slash + 1).split('/')) {
-    if (segment === '') return 'its path has an empty segment or ends in a slash';
-    if (segment === '.' || segment === '..') return 'its path has a relative segment';
-    if (!SEGMENT.test(segment)) return 'its path has a character other than letters, digits, dot, dash and underscore';
+    if (segment === '') return 'has an empty segment in its path, or a slash at its end';
+    if (segment === '.' || segment === '..') return 'has a relative segment in its path';
+    if (!SEGMENT.test(segment))
+      return 'has a character in its path other than letters, digits, dot, dash and underscore';
   }
   return null;
 }

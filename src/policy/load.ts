@@ -6,12 +6,8 @@
 
 import type { DescService } from '@bufbuild/protobuf';
 import { ConfigurationError, type Problem } from '../errors.js';
-import { compilePolicy } from './compile.js';
 import { digestOf } from './digest.js';
-import { loadDescriptorSet } from './load-descriptor-set.js';
-
-import { loadProtos } from './load-protos.js';
-import { type LoadedApi, loadServices } from './load-services.js';
+import type { LoadedApi } from './load-services.js';
 import type { Policy } from './types.js';
 
 /** Where the annotated API comes from. Each gives the same policy for the same API. */
@@ -44,6 +40,7 @@ export type PolicySource =
  */
 export async function loadPolicy(source: PolicySource): Promise<Policy> {
   const api = await loadApi(source);
+  const { compilePolicy } = await import('./compile.js');
   const compiled = compilePolicy(api.services);
   const problems: Problem[] = [...api.problems, ...compiled.problems];
   if (problems.length === 0 && compiled.rules.size === 0) {
@@ -68,7 +65,9 @@ async function loadApi(source: PolicySource): Promise<LoadedApi> {
       },
     ]);
   }
-  if ('descriptorSet' in source) return loadDescriptorSet(source.descriptorSet);
-  if ('services' in source) return loadServices(source.services);
-  return loadProtos(source.protos, source.includeDirs ?? []);
+  // Read when it is needed: a client loads no policy, and the protobuf runtime leaves a trace on the global object.
+  if ('descriptorSet' in source)
+    return (await import('./load-descriptor-set.js')).loadDescriptorSet(source.descriptorSet);
+  if ('services' in source) return (await import('./load-services.js')).loadServices(source.services);
+  return (await import('./load-protos.js')).loadProtos(source.protos, source.includeDirs ?? []);
 }

@@ -5,34 +5,21 @@
  */
 
 import { createHash, type KeyObject, randomBytes, sign } from 'node:crypto';
-import { AsnConvert, OctetString } from '@peculiar/asn1-schema';
-import {
-  AlgorithmIdentifier,
-  AuthorityKeyIdentifier,
-  BasicConstraints,
-  Certificate,
-  ExtendedKeyUsage,
-  Extension,
-  Extensions,
-  GeneralName,
-  GeneralSubtree,
-  GeneralSubtrees,
-  KeyIdentifier,
-  KeyUsage,
-  KeyUsageFlags,
-  type Name,
-  NameConstraints,
-  SubjectAlternativeName,
-  SubjectKeyIdentifier,
-  SubjectPublicKeyInfo,
-  TBSCertificate,
-  Time,
-  Validity,
-  Version,
-} from '@peculiar/asn1-x509';
-import { fingerprintOf } from '../identity/certificate.js';
+import { fingerprintOf, parseCertificate } from '../identity/certificate.js';
 import { EXTENSION, KEY_PURPOSE } from '../identity/extensions.js';
 import { certificatesToPem } from '../identity/pem.js';
+import {
+  bits,
+  integer,
+  integerOf,
+  NULL,
+  objectIdentifier,
+  octets,
+  sequence,
+  TRUE,
+  tagged,
+  time,
+} from './der-writer.js';
 import { distinguishedName } from './distinguished-name.js';
 import { createKeyPair, type KeyKind, type KeyPair } from './keys.js';
 
@@ -115,29 +102,19 @@ export function mintCertificate(options: MintOptions = {}): MintedCertificate {
   const subject = distinguishedName(options.subject ?? { CN: 'minted' });
   const version = options.version ?? 3;
   const now = Date.now();
-  const tbs = new TBSCertificate({
-    version: version === 3 ? Version.v3 : Version.v1,
-    serialNumber: integer(options.serialNumber ?? `5a${randomBytes(15).toString('hex')}`),
-    signature: signatureAlgorithm,
-    issuer: options.issuer === undefined ? subject : subjectOf(options.issuer.der),
-    validity: new Validity(),
-    subject,
-    subjectPublicKeyInfo: AsnConvert.parse(publicKeyInfo, SubjectPublicKeyInfo),
-  });
-  tbs.validity.notBefore = new Time(new Date(options.notBefore ?? now - MINUTE_MS));
-  tbs.validity.notAfter = new Time(new Date(options.notAfter ?? now + 60 * MINUTE_MS));
-  if (version === 3) {
-    const extensions = extensionsOf(options, publicKeyInfo, signer);
-    if (extensions.length > 0) tbs.extensions = new Extensions(extensions);
-  }
-  const signed = new Uint8Array(AsnConvert.serialize(tbs));
-  const hash = signer.privateKey.asymmetricKeyType === 'ed25519' ? null : (options.hash ?? 'sha256');
-  const certificate = new Certificate({
-    tbsCertificate: tbs,
+  const extensions = version === 3 ? extensionsOf(options, publicKeyInfo, signer) : [];
+  const signed = sequence(
+    ...(version === 3 ? [tagged(0, true, integer(2))] : []),
+    integerOf(Buffer.from(options.serialNumber ?? `5a${randomBytes(15).toString('hex')}`, 'hex')),
     signatureAlgorithm,
-    signatureValue: arrayBuffer(sign(hash, signed, signer.privateKey)),
-  });
-  const der = new Uint8Array(AsnConvert.serialize(certificate));
+    options.issuer === undefined ? subject : parseCertificate(options.issuer.der).subject,
+    sequence(time(options.notBefore ?? now - MINUTE_MS), time(options.notAfter ?? now + 60 * MINUTE_MS)),
+    subject,
+    publicKeyInfo,
+    ...(extensions.length > 0 ? [tagged(3, true, sequence(...extensions))] : []),
+  );
+  const hash = signer.privateKey.asymmetricKeyType === 'ed25519' ? null : (options.hash ?? 'sha256');
+  const der = new Uint8Array(sequence(signed, signatureAlgorithm, bits(sign(hash, signed, signer.privateKey))));
   return {
     der,
     pem: certificatesToPem([der]),
@@ -147,81 +124,92 @@ export function mintCertificate(options: MintOptions = {}): MintedCertificate {
   };
 }
 
-function extensionsOf(options: MintOptions, publicKeyInfo: Uint8Array, signer: KeyPair): Extension[] {
-  const extensions: Extension[] = [];
-  const add = (oid: string, critical: boolean, value: object | Uint8Array): void => {
-    const bytes = value instanceof Uint8Array ? value : new Uint8Array(AsnConvert.serialize(value));
-    extensions.push(new Extension({ extnID: oid, critical, extnValue: new OctetString(bytes) }));
+function extensionsOf(options: MintOptions, publicKeyInfo: Uint8Array, signer: KeyPair): Uint8Array[] {
+  const extensions: Uint8Array[] = [];
+  const add = (oid: string, critical: boolean, value: Uint8Array): void => {
+    extensions.push(sequence(objectIdentifier(oid), ...(critical ? [TRUE] : []), octets(value)));
   };
   const { ca, pathLength, keyUsage, extendedKeyUsage, permittedNames, excludedNames } = options;
   if (ca !== undefined) {
-    const limit = pathLength === undefined ? {} : { pathLenConstraint: pathLength };
-    add(EXTENSION.basicConstraints, true, new BasicConstraints({ cA: ca, ...limit }));
+    const limit = pathLength === undefined ? [] : [integer(pathLength)];
+    add(EXTENSION.basicConstraints, true, sequence(...(ca ? [TRUE] : []), ...limit));
   }
-  if (keyUsage !== undefined) {
-    add(EXTENSION.keyUsage, true, new KeyUsage(keyUsage.reduce((flags, name) => flags | KeyUsageFlags[name], 0)));
-  }
+  if (keyUsage !== undefined) add(EXTENSION.keyUsage, true, keyUsageBits(keyUsage));
   if (extendedKeyUsage !== undefined) {
     const purposes = extendedKeyUsage.map((name) => (KEY_PURPOSE as Readonly<Record<string, string>>)[name] ?? name);
-    add(EXTENSION.extendedKeyUsage, false, new ExtendedKeyUsage(purposes));
+    add(EXTENSION.extendedKeyUsage, false, sequence(...purposes.map(objectIdentifier)));
   }
   const names = [
-    ...(options.uriNames ?? []).map((uri) => new GeneralName({ uniformResourceIdentifier: uri })),
-    ...(options.dnsNames ?? []).map((dns) => new GeneralName({ dNSName: dns })),
-    ...(options.ipNames ?? []).map((ip) => new GeneralName({ iPAddress: ip })),
+    ...(options.uriNames ?? []).map((uri) => generalName({ uri })),
+    ...(options.dnsNames ?? []).map((dns) => generalName({ dns })),
+    ...(options.ipNames ?? []).map((ip) => generalName({ ip })),
   ];
-  if (names.length > 0) add(EXTENSION.subjectAltName, false, new SubjectAlternativeName(names));
+  if (names.length > 0) add(EXTENSION.subjectAltName, false, sequence(...names));
   if (permittedNames !== undefined || excludedNames !== undefined) {
-    const constraints = new NameConstraints();
-    if (permittedNames !== undefined) constraints.permittedSubtrees = subtrees(permittedNames);
-    if (excludedNames !== undefined) constraints.excludedSubtrees = subtrees(excludedNames);
-    add(EXTENSION.nameConstraints, true, constraints);
+    const subtrees = (names: readonly NameConstraint[]) => names.map((name) => sequence(generalName(name)));
+    const permitted = permittedNames === undefined ? [] : [tagged(0, true, ...subtrees(permittedNames))];
+    const excluded = excludedNames === undefined ? [] : [tagged(1, true, ...subtrees(excludedNames))];
+    add(EXTENSION.nameConstraints, true, sequence(...permitted, ...excluded));
   }
-  add('2.5.29.14', false, new SubjectKeyIdentifier(keyId(publicKeyInfo)));
+  add('2.5.29.14', false, octets(keyId(publicKeyInfo)));
   const authorityKeyId = keyId(signer.publicKey.export({ type: 'spki', format: 'der' }));
-  add('2.5.29.35', false, new AuthorityKeyIdentifier({ keyIdentifier: new KeyIdentifier(authorityKeyId) }));
+  add('2.5.29.35', false, sequence(tagged(0, false, authorityKeyId)));
   for (const { oid, critical, value } of options.extensions ?? []) add(oid, critical ?? false, value);
   return extensions;
 }
 
-function subtrees(constraints: readonly NameConstraint[]): GeneralSubtrees {
-  return new GeneralSubtrees(
-    constraints.map((constraint) => {
-      if ('uri' in constraint)
-        return new GeneralSubtree({ base: new GeneralName({ uniformResourceIdentifier: constraint.uri }) });
-      if ('dns' in constraint) return new GeneralSubtree({ base: new GeneralName({ dNSName: constraint.dns }) });
-      if ('ip' in constraint) return new GeneralSubtree({ base: new GeneralName({ iPAddress: constraint.ip }) });
-      return new GeneralSubtree({ base: new GeneralName({ rfc822Name: constraint.email }) });
-    }),
-  );
-}
+/** Bits of KeyUsage (RFC 5280, section 4.2.1.3), counted from the first one. */
+const USAGE_BITS: Readonly<Record<KeyUsageName, number>> = {
+  digitalSignature: 0,
+  keyEncipherment: 2,
+  keyAgreement: 4,
+  keyCertSign: 5,
+  cRLSign: 6,
+};
 
-function algorithmOf(key: KeyObject, hash: 'sha256' | 'sha384' | 'sha1'): AlgorithmIdentifier {
-  const kind = key.asymmetricKeyType;
-  if (kind === 'ed25519') return new AlgorithmIdentifier({ algorithm: '1.3.101.112' });
-  if (kind === 'rsa') {
-    const oid = { sha256: '1.2.840.113549.1.1.11', sha384: '1.2.840.113549.1.1.12', sha1: '1.2.840.113549.1.1.5' }[
-      hash
-    ];
-    return new AlgorithmIdentifier({ algorithm: oid, parameters: Uint8Array.of(5, 0).buffer });
+function keyUsageBits(names: readonly KeyUsageName[]): Uint8Array {
+  let flags = 0;
+  let last = -1;
+  for (const name of names) {
+    flags |= 0x80 >> USAGE_BITS[name];
+    last = Math.max(last, USAGE_BITS[name]);
   }
-  const oid = { sha256: '1.2.840.10045.4.3.2', sha384: '1.2.840.10045.4.3.3', sha1: '1.2.840.10045.4.1' }[hash];
-  return new AlgorithmIdentifier({ algorithm: oid });
+  return last < 0 ? bits(Buffer.alloc(0)) : bits(Buffer.of(flags), 7 - last);
 }
 
-function subjectOf(der: Uint8Array): Name {
-  return AsnConvert.parse(arrayBuffer(der), Certificate).tbsCertificate.subject;
+/** GeneralName (RFC 5280, section 4.2.1.6). An `ip` with a prefix length has its mask behind the address. */
+function generalName(name: NameConstraint): Uint8Array {
+  if ('uri' in name) return tagged(6, false, Buffer.from(name.uri, 'latin1'));
+  if ('dns' in name) return tagged(2, false, Buffer.from(name.dns, 'latin1'));
+  if ('email' in name) return tagged(1, false, Buffer.from(name.email, 'latin1'));
+  const [address = '', prefix] = name.ip.split('/');
+  const bytes = addressBytes(address);
+  if (prefix === undefined) return tagged(7, false, bytes);
+  const mask = bytes.map((_, index) => 0xff & ~(0xff >> Math.max(0, Math.min(8, Number(prefix) - index * 8))));
+  return tagged(7, false, bytes, mask);
+}
+
+function addressBytes(address: string): Uint8Array {
+  if (!address.includes(':')) return Uint8Array.from(address.split('.').map(Number));
+  const [head = '', tail = ''] = address.split('::');
+  const groups = (text: string): string[] => (text === '' ? [] : text.split(':'));
+  const missing = 8 - groups(head).length - groups(tail).length;
+  const all = address.includes('::') ? [...groups(head), ...Array(missing).fill('0'), ...groups(tail)] : groups(head);
+  return Uint8Array.from(all.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]));
+}
+
+function algorithmOf(key: KeyObject, hash: 'sha256' | 'sha384' | 'sha1'): Uint8Array {
+  const kind = key.asymmetricKeyType;
+  if (kind === 'ed25519') return sequence(objectIdentifier('1.3.101.112'));
+  if (kind === 'rsa') {
+    const rsa = { sha256: '1.2.840.113549.1.1.11', sha384: '1.2.840.113549.1.1.12', sha1: '1.2.840.113549.1.1.5' };
+    return sequence(objectIdentifier(rsa[hash]), NULL);
+  }
+  const ecdsa = { sha256: '1.2.840.10045.4.3.2', sha384: '1.2.840.10045.4.3.3', sha1: '1.2.840.10045.4.1' };
+  return sequence(objectIdentifier(ecdsa[hash]));
 }
 
 /** Key identifier by the first method of RFC 7093: the left 160 bits of SHA-256. */
-function keyId(publicKeyInfo: Uint8Array): ArrayBuffer {
-  return arrayBuffer(createHash('sha256').update(publicKeyInfo).digest().subarray(0, 20));
-}
-
-function integer(hex: string): ArrayBuffer {
-  return arrayBuffer(Buffer.from(hex, 'hex'));
-}
-
-function arrayBuffer(bytes: Uint8Array): ArrayBuffer {
-  return new Uint8Array(bytes).buffer;
+function keyId(publicKeyInfo: Uint8Array): Uint8Array {
+  return createHash('sha256').update(publicKeyInfo).digest().subarray(0, 20);
 }

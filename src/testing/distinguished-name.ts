@@ -4,18 +4,14 @@
  * @module
  */
 
-import { AttributeTypeAndValue, AttributeValue, Name, RelativeDistinguishedName } from '@peculiar/asn1-x509';
+import { objectIdentifier, sequence, setOf, utf8 } from './der-writer.js';
 
 const ATTRIBUTES: Readonly<Record<string, string>> = { C: '2.5.4.6', O: '2.5.4.10', OU: '2.5.4.11', CN: '2.5.4.3' };
 
 /** A name from attributes, outermost first: `{ O: 'acme', CN: 'planner' }`. Keys are `C`, `O`, `OU`, `CN` or object identifiers. */
-export function distinguishedName(attributes: Readonly<Record<string, string>>): Name {
-  return new Name(
-    Object.entries(attributes).map(
-      ([key, text]) =>
-        new RelativeDistinguishedName([
-          new AttributeTypeAndValue({ type: ATTRIBUTES[key] ?? key, value: new AttributeValue({ utf8String: text }) }),
-        ]),
-    ),
+export function distinguishedName(attributes: Readonly<Record<string, string>>): Buffer {
+  const parts = Object.entries(attributes).map(([key, text]) =>
+    setOf(sequence(objectIdentifier(ATTRIBUTES[key] ?? key), utf8(text))),
   );
+  return sequence(...parts);
 }

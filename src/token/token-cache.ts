@@ -94,7 +94,9 @@ class Cache implements TokenCache {
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
       if (this.#lanes.size >= this.#maxKeys) this.#dropOldest();
-      lane = new TokenLane(want.source ?? this.#source, want.audience, { ...want.svid }, this.#settings);
+      // No more of the certificate than a source needs: what it is given may end up in a log, and the key must not.
+      const { spiffeId, fingerprint } = want.svid;
+      lane = new TokenLane(want.source ?? this.#source, want.audience, { spiffeId, fingerprint }, this.#settings);
     } else {
       this.#lanes.delete(key);
     }

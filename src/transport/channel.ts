@@ -9,7 +9,7 @@ import { constants } from 'node:crypto';
 import { createSecureContext, type DetailedPeerCertificate, type PeerCertificate } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import type { X509Context } from '../identity/types.js';
-import { type ChannelGeneration, GuardedClientCall } from './client-call.js';
+import { type CallOwner, type ChannelGeneration, GuardedClientCall } from './client-call.js';
 import { authoritiesPem } from './server-credentials.js';
 
 /** Decides about the server's certificate chain (DER, leaf first): what is wrong with it, or `null`. */
@@ -59,6 +59,21 @@ export class GuardedChannel implements grpc.ChannelInterface {
   #closed = false;
   readonly #onClosed: () => void;
   readonly #watchers = new Set<Watcher>();
+  /** The calls under way in each generation: one that was left stays open until the last of them has ended. */
+  readonly #calls = new Map<ChannelGeneration, Set<GuardedClientCall>>();
+  readonly #owner: CallOwner = {
+    current: () => (this.#closed ? null : this.#generation),
+    entered: (call, generation) => {
+      const calls = this.#calls.get(generation) ?? new Set();
+      this.#calls.set(generation, calls.add(call));
+    },
+    left: (call, generation) => {
+      const calls = this.#calls.get(generation);
+      if (calls?.delete(call) !== true || calls.size > 0) return;
+      this.#calls.delete(generation);
+      if (generation !== this.#generation && !this.#closed) generation.channel.close();
+    },
+  };
 
   /** @param onClosed called once, when the client that owns the channel closes it */
   constructor(first: ChannelGeneration, onClosed: () => void) {
@@ -66,18 +81,23 @@ export class GuardedChannel implements grpc.ChannelInterface {
     this.#onClosed = onClosed;
   }
 
-  /** Calls from now on use `next`; those that run over the generation before it finish there. */
+  /** Calls from now on use `next`; those under way in the generation before it finish there, renewals included. */
   rotate(next: ChannelGeneration): void {
     const old = this.#generation;
     this.#generation = next;
-    old.channel.close();
+    if (!this.#calls.has(old)) old.channel.close();
     for (const watcher of [...this.#watchers]) watcher.settle();
   }
 
+  /** Calls that run finish; calls that wait for a token end. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#onClosed();
+    for (const [generation, calls] of [...this.#calls]) {
+      if (generation !== this.#generation) generation.channel.close();
+      for (const call of [...calls]) call.channelClosed();
+    }
     this.#generation.channel.close();
     for (const watcher of [...this.#watchers]) watcher.settle(new Error('The channel was closed.'));
   }
@@ -112,7 +132,7 @@ export class GuardedChannel implements grpc.ChannelInterface {
     ...[method, deadline, host, parent, flags]: Parameters<grpc.ChannelInterface['createCall']>
   ): ReturnType<grpc.ChannelInterface['createCall']> {
     if (this.#closed) throw new Error('The channel has been closed.');
-    return new GuardedClientCall(this.#generation, {
+    return new GuardedClientCall(this.#owner, {
       method,
       deadline,
       host,

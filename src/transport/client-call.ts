@@ -32,6 +32,15 @@ export interface TokenAttachment {
   opened(metadata: grpc.Metadata, token: string): (() => void) | null;
 }
 
+/** The channel a call was made on, as far as the call is concerned. */
+export interface CallOwner {
+  /** The generation calls start in now; `null` once the channel is closed. */
+  current(): ChannelGeneration | null;
+  /** The call is under way in this generation, which stays open for it. */
+  entered(call: GuardedClientCall, generation: ChannelGeneration): void;
+  left(call: GuardedClientCall, generation: ChannelGeneration): void;
+}
+
 /** Greatest number of request bytes kept so that a call can be started once more. */
 const RETRY_BUFFER_BYTES = 65_536;
 
@@ -52,8 +61,9 @@ interface Sent {
 
 /** A call that carries its token by itself. */
 export class GuardedClientCall implements Call {
-  readonly #generation: ChannelGeneration;
+  readonly #owner: CallOwner;
   readonly #arguments: CallArguments;
+  #generation: ChannelGeneration | null = null;
   #inner: Call | null = null;
   #listener: Listener | null = null;
   #metadata: grpc.Metadata | null = null;
@@ -63,15 +73,20 @@ export class GuardedClientCall implements Call {
   #retryable = true;
   #ended = false;
   #foreignCredentials = false;
+  /** What was sent and is kept, and what waits to be handed over. */
   #sent: Sent[] = [];
+  /** How many of them the inner call was given. It takes the next one only when it has called back for the last. */
+  #given = 0;
+  #giving = false;
   #sentBytes = 0;
   #halfClosed = false;
+  #halfCloseGiven = false;
   #reads = 0;
   #deadlineTimer: NodeJS.Timeout | null = null;
   #streamEnded: (() => void) | null = null;
 
-  constructor(generation: ChannelGeneration, args: CallArguments) {
-    this.#generation = generation;
+  constructor(owner: CallOwner, args: CallArguments) {
+    this.#owner = owner;
     this.#arguments = args;
   }
 
@@ -86,32 +101,14 @@ export class GuardedClientCall implements Call {
       this.#end(grpc.status.INTERNAL, 'The metadata holds "authorization", which the client guard sets itself.');
       return;
     }
-    const { tokens } = this.#generation;
-    if (tokens === null) {
-      this.#begin(null);
-      return;
-    }
-    const token = tokens.peek(this.#arguments.method);
-    if (token !== null) this.#begin(token);
-    else this.#wait(tokens.obtain(this.#arguments.method, null));
+    this.#enter();
   }
 
   sendMessageWithContext(context: MessageContext, message: Buffer): void {
-    if (this.#retryable) {
-      this.#sentBytes += message.length;
-      if (this.#inner !== null && this.#sentBytes > RETRY_BUFFER_BYTES) this.#commit();
-      else {
-        const sent: Sent = {
-          message,
-          flags: context.flags,
-          callback: context.callback,
-        };
-        this.#sent.push(sent);
-        if (this.#inner !== null) this.#send(sent);
-        return;
-      }
-    }
-    this.#inner?.sendMessageWithContext(context, message);
+    this.#sentBytes += message.length;
+    if (this.#inner !== null && this.#sentBytes > RETRY_BUFFER_BYTES) this.#commit();
+    this.#sent.push({ message, flags: context.flags, callback: context.callback });
+    this.#give();
   }
 
   startRead(): void {
@@ -121,7 +118,7 @@ export class GuardedClientCall implements Call {
 
   halfClose(): void {
     this.#halfClosed = true;
-    this.#inner?.halfClose();
+    this.#give();
   }
 
   cancelWithStatus(status: grpc.status, details: string): void {
@@ -134,8 +131,13 @@ export class GuardedClientCall implements Call {
     this.#foreignCredentials = true;
   }
 
+  /** The channel was closed: a call that has not started never will. */
+  channelClosed(): void {
+    if (this.#inner === null) this.#end(grpc.status.UNAVAILABLE, 'The channel was closed before the call started');
+  }
+
   getPeer(): string {
-    return this.#inner?.getPeer() ?? this.#generation.channel.getTarget();
+    return this.#inner?.getPeer() ?? this.#owner.current()?.channel.getTarget() ?? 'unknown';
   }
 
   getCallNumber(): number {
@@ -150,7 +152,7 @@ export class GuardedClientCall implements Call {
 
   onReceiveMetadata(metadata: grpc.Metadata): void {
     this.#commit();
-    if (this.#token !== null) this.#streamEnded = this.#generation.tokens?.opened(metadata, this.#token) ?? null;
+    if (this.#token !== null) this.#streamEnded = this.#generation?.tokens?.opened(metadata, this.#token) ?? null;
     this.#listener?.onReceiveMetadata(metadata);
   }
 
@@ -161,11 +163,15 @@ export class GuardedClientCall implements Call {
 
   onReceiveStatus(status: Status): void {
     if (this.#ended) return;
-    const { tokens } = this.#generation;
+    const tokens = this.#generation?.tokens;
     if (this.#retryable && !this.#retried && tokens?.curable(status) === true) {
       this.#retried = true;
       this.#inner = null;
-      this.#wait(tokens.obtain(this.#arguments.method, this.#token), status);
+      this.#given = 0;
+      this.#giving = false;
+      this.#halfCloseGiven = false;
+      if (this.#stale()) this.#enter();
+      else this.#wait(tokens.obtain(this.#arguments.method, this.#token), status);
       return;
     }
     this.#finish(status);
@@ -173,9 +179,41 @@ export class GuardedClientCall implements Call {
 
   // ---- within ----------------------------------------------------------------------------------------------------
 
+  /** Starts in the generation of now: certificate, connection and token of one generation stay together. */
+  #enter(): void {
+    const generation = this.#owner.current();
+    this.#leave();
+    if (generation === null) {
+      this.#end(grpc.status.UNAVAILABLE, 'The channel was closed before the call started');
+      return;
+    }
+    this.#generation = generation;
+    this.#owner.entered(this, generation);
+    const { tokens } = generation;
+    if (tokens === null) {
+      this.#begin(null);
+      return;
+    }
+    const token = tokens.peek(this.#arguments.method);
+    if (token !== null) this.#begin(token);
+    else this.#wait(tokens.obtain(this.#arguments.method, null));
+  }
+
+  #leave(): void {
+    if (this.#generation !== null) this.#owner.left(this, this.#generation);
+    this.#generation = null;
+  }
+
+  /** Whether the channel has moved to another generation. */
+  #stale(): boolean {
+    return this.#owner.current() !== this.#generation;
+  }
+
   #begin(token: string | null): void {
+    const channel = this.#generation?.channel;
+    if (channel === undefined) return;
     const { method, deadline, host, parent, flags } = this.#arguments;
-    const inner = this.#generation.channel.createCall(method, deadline, host, parent, flags);
+    const inner = channel.createCall(method, deadline, host, parent, flags);
     this.#inner = inner;
     this.#token = token;
     let metadata = this.#metadata ?? new grpc.Metadata();
@@ -184,51 +222,71 @@ export class GuardedClientCall implements Call {
       metadata.set('authorization', `Bearer ${token}`);
     } else this.#commit();
     inner.start(metadata, this);
-    for (const sent of this.#sent) this.#send(sent);
     for (let i = 0; i < this.#reads; i++) inner.startRead();
-    if (this.#halfClosed) inner.halfClose();
+    this.#give();
   }
 
-  #send(sent: Sent): void {
-    const context: { flags?: number; callback?: MessageContext['callback'] } = {};
-    if (sent.flags !== undefined) context.flags = sent.flags;
-    if (sent.callback !== undefined) {
-      context.callback = (error) => {
-        const { callback } = sent;
-        sent.callback = undefined;
-        callback?.(error);
+  /** Hands over what may be handed over now. */
+  #give(): void {
+    const inner = this.#inner;
+    if (inner === null) return;
+    const sent = this.#giving ? undefined : this.#sent[this.#given];
+    if (sent !== undefined) {
+      this.#giving = true;
+      if (this.#retryable) this.#given += 1;
+      else this.#sent.shift();
+      const context: { flags?: number; callback: NonNullable<MessageContext['callback']> } = {
+        callback: (error) => {
+          // Of an attempt that was given up: the message is sent again.
+          if (inner !== this.#inner) return;
+          this.#giving = false;
+          const { callback } = sent;
+          sent.callback = undefined;
+          callback?.(error);
+          this.#give();
+        },
       };
+      if (sent.flags !== undefined) context.flags = sent.flags;
+      inner.sendMessageWithContext(context, sent.message);
     }
-    this.#inner?.sendMessageWithContext(context as MessageContext, sent.message);
+    if (this.#halfClosed && !this.#halfCloseGiven && this.#given === this.#sent.length) {
+      this.#halfCloseGiven = true;
+      inner.halfClose();
+    }
   }
 
   /** Something came back, or too much was sent: from here on the call cannot be started once more. */
   #commit(): void {
     if (!this.#retryable) return;
     this.#retryable = false;
-    if (this.#inner !== null) this.#sent = [];
+    this.#sent.splice(0, this.#given);
+    this.#given = 0;
   }
 
   /** Holds the call until there is a token; the deadline and a cancellation count meanwhile. */
   #wait(pending: Promise<string>, refusal: Status | null = null): void {
     this.#watchDeadline();
     pending.then(
-      (token) => {
-        this.#stopWatching();
-        if (this.#ended || this.#inner !== null) return;
-        this.#begin(token);
-      },
-      (error: unknown) => {
-        this.#stopWatching();
-        if (this.#ended) return;
-        // The refusal of the server says more than the failure to cure it.
-        if (refusal !== null) this.#finish(refusal);
-        else {
-          const why = error instanceof Error ? error.message : 'unknown error';
-          this.#end(grpc.status.UNAVAILABLE, `No token could be obtained for this call: ${why}`);
-        }
-      },
+      (token) => this.#resume(() => this.#begin(token)),
+      (error: unknown) =>
+        this.#resume(() => {
+          // The refusal of the server says more than the failure to cure it.
+          if (refusal !== null) this.#finish(refusal);
+          else this.#end(grpc.status.UNAVAILABLE, `No token could be obtained for this call: ${messageOf(error)}`);
+        }),
     );
+  }
+
+  #resume(act: () => void): void {
+    this.#stopWatching();
+    if (this.#ended || this.#inner !== null) return;
+    try {
+      // What was obtained for a generation that is over, or failed with it, is of no use in the next.
+      if (this.#stale()) this.#enter();
+      else act();
+    } catch (error) {
+      this.#end(grpc.status.INTERNAL, `The call could not be started: ${messageOf(error)}`);
+    }
   }
 
   #watchDeadline(): void {
@@ -249,17 +307,29 @@ export class GuardedClientCall implements Call {
   }
 
   #end(code: grpc.status, details: string): void {
+    if (this.#ended) return;
+    this.#settle();
     const status = { code, details, metadata: new grpc.Metadata() };
     // As grpc-js does it: never within the call that caused it.
-    process.nextTick(() => this.#finish(status));
+    process.nextTick(() => this.#listener?.onReceiveStatus(status));
   }
 
   #finish(status: Status): void {
     if (this.#ended) return;
+    this.#settle();
+    this.#listener?.onReceiveStatus(status);
+  }
+
+  #settle(): void {
     this.#ended = true;
     this.#stopWatching();
     this.#sent = [];
+    this.#given = 0;
     this.#streamEnded?.();
-    this.#listener?.onReceiveStatus(status);
+    this.#leave();
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown error';
 }

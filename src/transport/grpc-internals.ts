@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Http2Session, ServerHttp2Stream } from 'node:http2';
+import type { Http2SecureServer, Http2Session, ServerHttp2Stream } from 'node:http2';
 import { createRequire } from 'node:module';
 import type { TLSSocket } from 'node:tls';
 import type * as grpc from '@grpc/grpc-js';
@@ -62,6 +62,12 @@ export function streamOf(call: grpc.ServerInterceptingCallInterface): ServerHttp
 export function socketOf(session: Http2Session): TLSSocket | undefined {
   const socket = session.socket as TLSSocket | undefined;
   return typeof socket?.getPeerX509Certificate === 'function' ? socket : undefined;
+}
+
+/** The HTTP/2 server of a socket whose handshake is under way; `null` where Node does not show it. */
+export function http2ServerOf(socket: unknown): Http2SecureServer | null {
+  const server = (socket as { server?: Partial<Http2SecureServer> } | undefined)?.server;
+  return typeof server?.prependListener === 'function' ? (server as Http2SecureServer) : null;
 }
 
 /**

@@ -93,6 +93,8 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
   #finished = false;
   /** Cancels whatever the call still waits for on the clock. */
   #waiting: AbortController | null = null;
+  /** Cancels the sending of the stream's id by the guard itself. */
+  #announcing: AbortController | null = null;
 
   constructor(
     gate: Gate<P, A>,
@@ -119,6 +121,7 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
 
   override sendMetadata(metadata: grpc.Metadata): void {
     if (this.#dead) return;
+    this.#announcing?.abort();
     const streamId = this.admission?.streamId ?? null;
     if (streamId !== null && !this.#metadataSent) {
       const own = metadata.clone();
@@ -232,8 +235,12 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
   reconsider(): void {
     const { admission } = this;
     if (this.#dead || admission === null) return;
-    const denial = this.gate.stillAllowed(this, admission);
-    if (denial !== null) this.terminate(denial);
+    try {
+      const denial = this.gate.stillAllowed(this, admission);
+      if (denial !== null) this.terminate(denial);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   // ---- within ------------------------------------------------------------------------------------------------------
@@ -248,6 +255,21 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
     metadata.setOpaque(PRINCIPAL_KEY, verdict.principal);
     if (this.streaming) this.watchExpiry();
     this.#listener?.onReceiveMetadata(metadata);
+    if (verdict.streamId !== null) this.#announceLater(verdict);
+  }
+
+  /**
+   * A handler that sends nothing would leave its client without the id by which the stream is renewed. It has half of
+   * the time for initial metadata of its own; then the guard sends the id without any.
+   */
+  #announceLater({ endsAt }: A): void {
+    if (this.#dead || this.#metadataSent) return;
+    this.#announcing = new AbortController();
+    const { signal } = this.#announcing;
+    const { clock } = this.gate;
+    void clock.delay((endsAt - clock.now()) / 2, signal).then(() => {
+      if (!signal.aborted) this.sendMetadata(new grpc.Metadata());
+    });
   }
 
   #deliver(message: unknown): void {
@@ -289,6 +311,7 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
     if (this.#finished) return;
     this.#finished = true;
     this.#waiting?.abort();
+    this.#announcing?.abort();
     this.connection.calls.delete(this);
     try {
       this.gate.finished(this);

@@ -10,6 +10,7 @@ import type { SecureServerOptions } from 'node:http2';
 import type { SecureContextOptions } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import type { TrustBundles, X509Context } from '../identity/types.js';
+import { watchingAlpn } from './port.js';
 
 /** Limits of the HTTP/2 layer. */
 export interface PortLimits {
@@ -17,6 +18,7 @@ export interface PortLimits {
   readonly headerBytes: number;
   readonly sessionMemoryMegabytes: number;
   readonly handshakeTimeoutMs: number;
+  readonly silentConnectionMs: number;
 }
 
 /** Everything TLS needs of one identity generation. Complete: what is left out of a rotation is lost. */
@@ -55,6 +57,7 @@ export class GuardedCredentials extends grpc.ServerCredentials {
     const options: SecureServerOptions = {
       requestCert: true,
       rejectUnauthorized: true,
+      ALPNCallback: watchingAlpn(limits.silentConnectionMs),
       handshakeTimeout: limits.handshakeTimeoutMs,
       sessionTimeout: 1,
       maxSessionMemory: limits.sessionMemoryMegabytes,

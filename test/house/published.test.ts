@@ -11,6 +11,9 @@ const ENTRIES = ['index', 'testing/index'] as const;
 
 /** What a process shows from outside; compared before and after an import. */
 const PROBE = `
+// Looking at them opens them, which is nothing a module is to blame for.
+void process.stdout;
+void process.stderr;
 const look = () => JSON.stringify({
   globals: Reflect.ownKeys(globalThis).map(String).sort(),
   builtins: [Object, Array, Function, Promise, String, Map, Error, Buffer].map((type) =>

@@ -59,7 +59,7 @@ export function workplaceWords(file: TextFile): string[] {
   ];
   const found = matches(file, new RegExp(`\\b(${words.join('|')})`, 'i'));
   const registries = new RegExp(
-    `\\bregistry\\.[a-z]|\\b${word('npm', 'js')}\\.(org|com)/|\\b${word('artif', 'actory')}`,
+    `\\bregistry\\.[a-z0-9-]+\\.(com|org|net|io|dev|example)\\b|\\b${word('npm', 'js')}\\.(org|com)/|\\b${word('artif', 'actory')}`,
     'i',
   );
   return [

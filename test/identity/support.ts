@@ -6,12 +6,15 @@ import { type MintedCertificate, type MintOptions, mintCertificate } from '#dist
 export const ID = 'spiffe://acme.example/agents/planner';
 export const NOW = Date.now();
 export const HOUR = 3_600_000;
+/** Fixed with `NOW`: however late a test runs, what it mints is valid then. */
+const SINCE = { notBefore: NOW - 60_000, notAfter: NOW + HOUR };
 
 /** What an honest CA says. */
-export const CA: MintOptions = { ca: true, keyUsage: ['keyCertSign', 'cRLSign'] };
+export const CA: MintOptions = { ...SINCE, ca: true, keyUsage: ['keyCertSign', 'cRLSign'] };
 
 /** What an honest leaf says. */
 export const LEAF: MintOptions = {
+  ...SINCE,
   ca: false,
   keyUsage: ['digitalSignature'],
   extendedKeyUsage: ['clientAuth', 'serverAuth'],

@@ -1,6 +1,5 @@
 /** A guarded server on a real socket, an authority, and clients of either kind: guarded, or by hand for attacks. */
 
-import { once } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 import {
   type ClientGuard,
@@ -49,6 +48,8 @@ type Overrides = Partial<Omit<ServerGuardOptions, 'identity' | 'tokens' | 'audit
   readonly issuer?: Partial<NonNullable<ServerGuardOptions['tokens']>['issuers'][number]>;
   readonly moreIssuers?: NonNullable<ServerGuardOptions['tokens']>['issuers'];
   readonly sessions?: boolean;
+  /** Takes the events in place of the recording sink, which then has none. */
+  readonly sink?: ServerGuardOptions['audit'];
   readonly serverOptions?: grpc.ServerOptions;
   /** Before the server is bound: more services, more ports. */
   readonly prepare?: (server: grpc.Server, guard: ServerGuard) => void | Promise<void>;
@@ -69,18 +70,20 @@ export interface Fixture {
   token(options?: Partial<Parameters<TestAuthority['token']>[0]>): Promise<string>;
   /** A client that sends exactly this token over exactly this identity, with no guard of ours in between. */
   raw(identity: TestIdentity, options?: grpc.ClientOptions): TaskClient;
-  /** A guarded client of this identity. */
+  /** A guarded client of this identity; `to`: of another server, by its address. */
   client(
     identity?: TestIdentity,
     tokens?: TokenSource | null,
     options?: Partial<Parameters<typeof createClientGuard>[0]>,
+    grpcOptions?: grpc.ClientOptions,
+    to?: string,
   ): Promise<TaskClient>;
   close(): Promise<void>;
 }
 
 /** Starts a guarded server. Close it in `afterEach` or `after`. */
 export async function startFixture(overrides: Overrides = {}): Promise<Fixture> {
-  const { authority: given, issuer, moreIssuers = [], sessions, serverOptions, prepare, ...options } = overrides;
+  const { authority: given, issuer, moreIssuers = [], sessions, sink, serverOptions, prepare, ...options } = overrides;
   const authority =
     given ??
     (await createTestAuthority({ trustDomain: 'acme.example', ...(options.clock && { clock: options.clock }) }));
@@ -95,7 +98,7 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
     unsafeAllowTestAuthority: true,
     ...options,
     identity: serverIdentity,
-    audit,
+    audit: sink ?? audit,
     tokens: {
       issuers: [
         {
@@ -136,7 +139,7 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
       closing.push(() => client.close());
       return client;
     },
-    async client(identity = planner, tokens, clientOptions) {
+    async client(identity = planner, tokens, clientOptions, grpcOptions = {}, to = address) {
       const source: TokenSource | null =
         tokens === undefined
           ? {
@@ -152,7 +155,7 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
         ...clientOptions,
       });
       closing.push(() => clientGuard.close());
-      return clientGuard.createClient(TaskClientClass, address, { server: SERVER_ID });
+      return clientGuard.createClient(TaskClientClass, to, { ...grpcOptions, server: SERVER_ID });
     },
     async close() {
       for (const act of closing) await act();
@@ -225,7 +228,8 @@ export async function drain<T>(
   const messages: T[] = [];
   stream.on('data', (message: T) => messages.push(message));
   stream.on('error', () => {});
-  const [status] = (await once(stream, 'status')) as [grpc.StatusObject];
+  // Not `once` of node:events: it rejects on 'error', which comes before 'status'.
+  const status = await new Promise<grpc.StatusObject>((resolve) => stream.once('status', resolve));
   return { messages, status, reason: reasonOf(status) };
 }
 

@@ -25,12 +25,8 @@ import {
 const key = makeKey('k1');
 
 function create(over: Partial<TokenVerifierOptions> = {}, issuer: Partial<IssuerOptions> = {}) {
-  return createTokenVerifier({
-    issuers: [issuerOf(jwksOf(key), issuer)],
-    audience: AUDIENCE,
-    clock: fakeClock(),
-    ...over,
-  });
+  const given = { issuers: [issuerOf(jwksOf(key), issuer)], audience: AUDIENCE, clock: fakeClock() };
+  return createTokenVerifier({ ...given, ...over });
 }
 
 /** A source whose keys a test changes by hand. */
