@@ -117,7 +117,6 @@ describe('loadPolicy: one API, three sources', function () {
     expect(shapes['acme.common.v1.Owner']).to.deep.include.members([
       {
         name: 'name',
-        localName: 'name',
         number: 2,
         kind: 'string',
         repeated: false,
@@ -128,7 +127,6 @@ describe('loadPolicy: one API, three sources', function () {
       },
       {
         name: 'deputies',
-        localName: 'deputies',
         number: 4,
         kind: 'message',
         repeated: true,
