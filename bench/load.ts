@@ -1,131 +1,102 @@
 /**
- * Starts the servers and calls them in turn: many short rounds, so that what the machine does meanwhile hits all alike.
- *
- * @module
+ * The load generator, in a process of its own: calls over plain HTTP/2, which costs less than a gRPC client, so that it
+ * is the server that is measured. One connection, 64 calls in flight.
  */
 
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import * as grpc from '@grpc/grpc-js';
-import { createTestAuthority } from 'grpc-zero-trust/testing';
-import type { ServerKind, ServerSetup } from './servers.js';
-import { GET_TASK, SERVER_ID, TaskService } from './service.js';
+import { type ClientHttp2Session, connect, constants } from 'node:http2';
+import { createSecureContext } from 'node:tls';
+import { EchoService, type Material, METHOD, REQUEST } from './material.js';
 
-/** One line of the comparison. */
-export interface Variant {
-  readonly name: string;
-  readonly kind: ServerKind;
-  /** Whether the client sends the token. */
-  readonly token: boolean;
-}
+export type LoadOrder =
+  | { readonly order: 'start'; readonly material: Material }
+  | { readonly order: 'run'; readonly port: number; readonly bearer: boolean; readonly calls: number };
 
-/** How much is measured. */
-export interface Effort {
-  readonly rounds: number;
-  readonly callsPerRound: number;
-  readonly warmUpCalls: number;
+export interface LoadResult {
+  readonly calls: number;
+  readonly elapsedMs: number;
+  /** Ascending. */
+  readonly latenciesMs: readonly number[];
 }
 
 const IN_FLIGHT = 64;
-const REQUEST = { project_id: '7', task_id: '1', title: 'x'.repeat(80) };
 
-type GetTask = (request: object, metadata: grpc.Metadata, callback: (error: grpc.ServiceError | null) => void) => void;
+const sessions = new Map<number, Promise<ClientHttp2Session>>();
+let material: Material | null = null;
+const body = frame(EchoService['Echo']?.requestSerialize(REQUEST) ?? Buffer.alloc(0));
 
-interface Running {
-  readonly variant: Variant;
-  readonly child: ChildProcess;
-  readonly client: grpc.Client;
-  readonly metadata: () => grpc.Metadata;
-  readonly cpuPerCall: number[];
-}
+process.on('message', (order: LoadOrder) => {
+  if (order.order === 'start') {
+    material = order.material;
+    process.send?.({ ready: true });
+  } else void run(order);
+});
+process.on('disconnect', () => process.exit());
 
-/** Server CPU per call in microseconds, over all threads, of each variant and round. */
-export async function measure(variants: readonly Variant[], effort: Effort): Promise<Map<string, readonly number[]>> {
-  const folder = mkdtempSync(join(tmpdir(), 'bench-'));
-  const authority = await createTestAuthority({ trustDomain: 'acme.example' });
-  const server = await authority.identity('services/tasks');
-  const planner = await authority.identity('agents/planner');
-  const grants = [{ type: 'zerotrust', actions: ['tasks.task.read'], resources: ['projects/7/tasks/**'] }];
-  const token = await authority.token({
-    audience: SERVER_ID,
-    boundTo: planner,
-    subject: planner.spiffeId,
-    grants,
-    lifetimeSeconds: 300,
-  });
-  const setup = {
-    identity: server.export(),
-    issuer: authority.issuer,
-    jwks: authority.jwks(),
-    auditFile: join(folder, 'audit.jsonl'),
-  };
-  const credentials = grpc.credentials.createSsl(
-    Buffer.from(planner.bundlePem),
-    Buffer.from(planner.privateKeyPem),
-    Buffer.from(planner.certificatePem),
-    { checkServerIdentity: () => undefined },
-  );
-  const running: Running[] = [];
-  try {
-    for (const variant of variants) {
-      const child = fork(fileURLToPath(new URL('servers.js', import.meta.url)), {
-        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      });
-      child.send({ ...setup, kind: variant.kind } as unknown as ServerSetup);
-      const [answer] = (await once(child, 'message')) as [{ port?: number; error?: string }];
-      if (answer.port === undefined) throw new Error(`${variant.name}: ${answer.error}`);
-      const client = new TaskService(`localhost:${answer.port}`, credentials, { 'grpc.use_local_subchannel_pool': 1 });
-      const metadata = (): grpc.Metadata => {
-        const own = new grpc.Metadata();
-        if (variant.token) own.set('authorization', `Bearer ${token}`);
-        return own;
-      };
-      running.push({ variant, child, client, metadata, cpuPerCall: [] });
-    }
-    for (const one of running) await round(one, effort.warmUpCalls);
-    for (let i = 0; i < effort.rounds; i++) {
-      for (const one of running) one.cpuPerCall.push(await round(one, effort.callsPerRound));
-    }
-    return new Map(running.map(({ variant, cpuPerCall }) => [variant.name, cpuPerCall]));
-  } finally {
-    for (const { client, child } of running) {
-      client.close();
-      child.disconnect();
-    }
-    await Promise.all(running.map(({ child }) => (child.exitCode === null ? once(child, 'exit') : null)));
-    rmSync(folder, { recursive: true, force: true });
+async function run({ port, bearer, calls }: Extract<LoadOrder, { order: 'run' }>): Promise<void> {
+  if (material === null) throw new Error('the load generator was not started');
+  let session = sessions.get(port);
+  if (session === undefined) {
+    session = open(port, material);
+    sessions.set(port, session);
   }
-}
-
-async function round({ child, client, metadata }: Running, calls: number): Promise<number> {
-  const method = (client as unknown as Record<string, GetTask>)[GET_TASK] as GetTask;
-  const before = await cpuOf(child);
-  let left = calls;
-  let inFlight = 0;
+  const connection = await session;
+  const headers = {
+    [constants.HTTP2_HEADER_METHOD]: 'POST',
+    [constants.HTTP2_HEADER_PATH]: METHOD,
+    [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc',
+    [constants.HTTP2_HEADER_TE]: 'trailers',
+    [constants.HTTP2_HEADER_USER_AGENT]: 'grpc-zero-trust-bench',
+    ...(bearer && { authorization: `Bearer ${material.token}` }),
+  };
+  const latenciesMs: number[] = [];
+  const started = performance.now();
   await new Promise<void>((resolve, reject) => {
-    const more = (): void => {
-      while (inFlight < IN_FLIGHT && left > 0) {
-        left -= 1;
-        inFlight += 1;
-        method.call(client, REQUEST, metadata(), (error) => {
-          inFlight -= 1;
-          if (error !== null) reject(error);
-          else if (left === 0 && inFlight === 0) resolve();
-          else more();
-        });
-      }
+    let begun = 0;
+    const next = (): void => {
+      if (begun === calls) return;
+      begun += 1;
+      const at = performance.now();
+      const stream = connection.request(headers);
+      let status: string | undefined;
+      stream.on('trailers', (trailers) => {
+        status = String(trailers['grpc-status']);
+      });
+      stream.on('response', (first) => {
+        status ??= first['grpc-status'] === undefined ? undefined : String(first['grpc-status']);
+      });
+      stream.on('error', reject);
+      stream.on('close', () => {
+        if (status !== '0') reject(new Error(`a call ended with status ${status}`));
+        latenciesMs.push(performance.now() - at);
+        if (latenciesMs.length === calls) resolve();
+        else next();
+      });
+      stream.resume();
+      stream.end(body);
     };
-    more();
+    for (let i = 0; i < IN_FLIGHT; i++) next();
   });
-  return ((await cpuOf(child)) - before) / calls;
+  const result: LoadResult = {
+    calls,
+    elapsedMs: performance.now() - started,
+    latenciesMs: latenciesMs.sort((a, b) => a - b),
+  };
+  process.send?.(result);
 }
 
-async function cpuOf(child: ChildProcess): Promise<number> {
-  child.send('cpu');
-  const [{ cpu }] = (await once(child, 'message')) as [{ cpu: number }];
-  return cpu;
+function open(port: number, { client, bundle }: Material): Promise<ClientHttp2Session> {
+  const session = connect(`https://127.0.0.1:${port}`, {
+    secureContext: createSecureContext({ cert: client.certificate, key: client.privateKey, ca: bundle }),
+    checkServerIdentity: () => undefined,
+  });
+  return new Promise((resolve, reject) => {
+    session.once('connect', () => resolve(session));
+    session.once('error', reject);
+  });
+}
+
+function frame(message: Buffer): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
 }

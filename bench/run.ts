@@ -1,101 +1,124 @@
 /**
- * `npm run bench`: the guarded server beside a bare one and a hand-written one. With `--quick` under a minute; with
- * `--json` the figures as the last line; without `--quick` it writes docs/benchmarks.md.
- *
- * @module
+ * What the guard costs. `npm run bench` writes docs/benchmarks.md; `npm run bench -- --quick --json` takes less than a
+ * minute, writes nothing, and prints one line of JSON last.
  */
 
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { median, ownWork } from './in-process.js';
-import { type Effort, measure, type Variant } from './load.js';
+import { parseArgs } from 'node:util';
+import { type DecisionCost, measureDecision } from './decision.js';
+import { createMaterial } from './material.js';
+import { measureMemory } from './memory.js';
+import { type Contender, LoadGenerator, MeasuredServer, type Slice } from './processes.js';
+import { report } from './report.js';
+import { ratios, rounded, spread } from './statistics.js';
 
-const VARIANTS: readonly Variant[] = [
-  { name: 'bare', kind: 'bare', token: false },
-  { name: 'bare, again', kind: 'bare', token: false },
-  { name: 'bare, with a token nobody reads', kind: 'bare', token: true },
-  { name: 'guarded', kind: 'guarded', token: true },
-  { name: 'hand-written', kind: 'handWritten', token: true },
-];
-const QUICK: Effort = { rounds: 15, callsPerRound: 1_000, warmUpCalls: 3_000 };
-const FULL: Effort = { rounds: 60, callsPerRound: 2_000, warmUpCalls: 10_000 };
+const BARE: Contender = { name: 'bare mTLS', variant: 'bare', bearer: false };
+const AGAIN: Contender = { name: 'bare mTLS, once more', variant: 'bare', bearer: false };
+const CARRYING: Contender = { name: 'bare mTLS carrying the token, which nobody reads', variant: 'bare', bearer: true };
+const GUARDED: Contender = { name: 'guarded', variant: 'guarded', bearer: true };
+const UNAUDITED: Contender = { name: 'guarded, audit to nowhere', variant: 'guarded without audit', bearer: true };
+const BY_HAND: Contender = { name: 'hand-written, jose per call', variant: 'hand-written', bearer: true };
+const CACHING: Contender = {
+  name: 'hand-written, jose once per token',
+  variant: 'hand-written, caching',
+  bearer: true,
+};
 
-interface Ratio {
-  readonly median: number;
-  readonly least: number;
-  readonly most: number;
-}
+const CALLS_PER_SLICE = 1_000;
 
-async function main(args: readonly string[]): Promise<void> {
-  const quick = args.includes('--quick');
-  const effort = quick ? QUICK : FULL;
-  const cpu = await measure(VARIANTS, effort);
-  const own = await ownWork();
-  const ratio = (of: string, to: string): Ratio => ratios(cpu.get(of) ?? [], cpu.get(to) ?? []);
-  const table = VARIANTS.map(({ name }) => ({ name, cpu: median(cpu.get(name) ?? []), toBare: ratio(name, 'bare') }));
-  const guardedToHandWritten = ratio('guarded', 'hand-written');
-  const guardedToToken = ratio('guarded', 'bare, with a token nobody reads');
-  const lines = [
-    '| server | CPU per call, µs | to bare: median | least | most |',
-    '| --- | --- | --- | --- | --- |',
-    ...table.map(({ name, cpu: cost, toBare }) => `| ${name} | ${cost.toFixed(0)} | ${figures(toBare).join(' | ')} |`),
-    '',
-    `Guarded to hand-written: ${figures(guardedToHandWritten).join(', ')} (median, least, most).`,
-    `Guarded to bare with the same token: ${figures(guardedToToken).join(', ')}.`,
-    `The guard's own work on a known token: ${own.decision.toFixed(3)} of one ES256 verification, ${own.withAudit.toFixed(3)} with its record handed to pino.`,
-  ];
-  console.log(lines.join('\n'));
-  if (!quick) writeFileSync(fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url)), report(lines, effort));
-  if (args.includes('--json')) {
-    console.log(
-      JSON.stringify({
-        guardedToBare: round(ratio('guarded', 'bare').median),
-        guardedToBareWithToken: round(guardedToToken.median),
-        guardedToHandWritten: round(guardedToHandWritten.median),
-        decisionInVerifies: round(own.decision),
-        decisionAndAuditInVerifies: round(own.withAudit),
-        bareToItself: round(ratio('bare, again', 'bare').median),
-      }),
-    );
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    seconds: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+export type Measured = ReadonlyMap<Contender, readonly Slice[]>;
+
+async function main(): Promise<void> {
+  if (values.help) {
+    console.log('npm run bench [-- --quick] [--json] [--seconds N]\n\n--seconds: how long servers are compared.');
+    return;
   }
+  const { quick } = values;
+  const seconds = Number(values.seconds ?? (quick ? 32 : 300));
+  const contenders = [BARE, AGAIN, CARRYING, GUARDED, BY_HAND, ...(quick ? [] : [UNAUDITED, CACHING])];
+  note('the work of the guard in units of one verification');
+  const decision = await measureDecision(quick ? 15 : 60);
+  note('servers, in turns');
+  const measured = await compare(contenders, seconds * 1000);
+  const cpu = (contender: Contender): number[] =>
+    (measured.get(contender) ?? []).map((slice) => slice.cpuMicrosPerCall);
+  const ratio = (one: Contender, to: Contender) => spread(ratios(cpu(one), cpu(to)));
+  const summary = {
+    guardedToBare: rounded(ratio(GUARDED, BARE).median),
+    guardedToCarrying: rounded(ratio(GUARDED, CARRYING).median),
+    guardedToHandWritten: rounded(ratio(GUARDED, BY_HAND).median),
+    decisionInVerifies: rounded(decision.decisionInVerifies.median),
+    auditedInVerifies: rounded(decision.auditedInVerifies.median),
+    bareToItself: rounded(ratio(AGAIN, BARE).median),
+    rounds: cpu(BARE).length,
+  };
+  for (const contender of contenders) {
+    const { median, min, max } = ratio(contender, BARE);
+    note(`${contender.name}: ${median.toFixed(2)} of bare (${min.toFixed(2)} to ${max.toFixed(2)})`);
+  }
+  tell(decision);
+  if (!quick) {
+    const place = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url));
+    await writeFile(place, report({ contenders, measured, decision, memory: await measureMemory(), bare: BARE }));
+    note(`written: ${place}`);
+  }
+  console.log(values.json ? JSON.stringify(summary) : summary);
 }
 
-function ratios(of: readonly number[], to: readonly number[]): Ratio {
-  const each = of.map((cost, index) => cost / (to[index] ?? Number.NaN));
-  return { median: median(each), least: Math.min(...each), most: Math.max(...each) };
+async function compare(contenders: readonly Contender[], forMs: number): Promise<Measured> {
+  const material = await createMaterial();
+  const folder = await mkdtemp(join(tmpdir(), 'bench-'));
+  const load = new LoadGenerator();
+  const servers = contenders.map((contender) => new MeasuredServer(contender));
+  const slices = new Map<Contender, Slice[]>(contenders.map((contender) => [contender, []]));
+  try {
+    await load.start(material);
+    for (const [index, server] of servers.entries()) await server.start(material, join(folder, `audit-${index}.log`));
+    const started = performance.now();
+    // A quarter of the time to warm up; then every round in another order, so that no server always follows the same.
+    for (let round = 0; performance.now() - started < forMs || round < 3; round++) {
+      const warm = performance.now() - started > forMs / 4;
+      for (let i = 0; i < servers.length; i++) {
+        const server = servers[(i + round) % servers.length] as MeasuredServer;
+        const slice = await server.measure(load, CALLS_PER_SLICE);
+        if (warm) slices.get(server.contender)?.push(slice);
+      }
+    }
+  } finally {
+    load.stop();
+    for (const server of servers) server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+  // A round that was cut by the end of the warm-up is not one.
+  const rounds = Math.min(...[...slices.values()].map((each) => each.length));
+  for (const [contender, each] of slices) slices.set(contender, each.slice(-rounds));
+  return slices;
 }
 
-function figures(ratio: Ratio): string[] {
-  return [ratio.median, ratio.least, ratio.most].map((value) => value.toFixed(2));
+function tell({ verifyMicros, decisionInVerifies, auditedInVerifies }: DecisionCost): void {
+  note(`one verification: ${verifyMicros.toFixed(1)} µs of CPU on this machine`);
+  note(
+    `the decision: ${decisionInVerifies.median.toFixed(4)} of it; with a line to pino: ${auditedInVerifies.median.toFixed(4)}`,
+  );
 }
 
-function round(value: number): number {
-  return Math.round(value * 1000) / 1000;
+function note(text: string): void {
+  console.error(text);
 }
 
-function report(lines: readonly string[], effort: Effort): string {
-  return `# Benchmarks
-
-What the guard costs, as server CPU per unary call over all threads. Written by \`npm run bench\`; run it on your own machine.
-
-${lines.join('\n')}
-
-**How it is measured.** Each server runs in a process of its own; one process calls them in turn with 64 calls in flight,
-${effort.rounds} rounds of ${effort.callsPerRound} calls each after ${effort.warmUpCalls} to warm up. A ratio is taken per round, of servers called right after one
-another; the median of the rounds is quoted with the least and the most. *bare, again* is the same server measured twice:
-what it differs from 1.00 is the noise. Absolute times say more about the machine (here Node ${process.version}, ${cpus().length} cores) than about
-the project.
-
-**What is compared.** *bare* is grpc-js over mutual TLS, to which the client sends no token. *guarded* has everything on: a
-token bound to the certificate, permission and resource of the request checked, one audit record per call written by
-pino to a file; the token is known after its first call. *hand-written* is an interceptor that verifies the token with
-\`jose.jwtVerify\` on each call and checks binding, permission and resource, without audit: it remembers nothing, which is
-what most such interceptors do.
-`;
-}
-
-main(process.argv.slice(2)).catch((error: unknown) => {
+main().catch((error: unknown) => {
   console.error(error);
   process.exitCode = 1;
 });

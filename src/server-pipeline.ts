@@ -322,10 +322,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     // A unary call that was let in may outlive its token; a stream may not.
     const { token } = admission.bearer;
     if (token === null || !call.streaming) return null;
-    if (this.#parts.verifier?.current(token) !== true) {
-      return deny('TOKEN_REVOKED', 'the key of the token was withdrawn');
-    }
-    return this.#tokenFit(token, state.peer, now);
+    const known = this.#parts.verifier?.current(token) === true;
+    return known ? this.#tokenFit(token, state.peer, now) : deny('TOKEN_REVOKED', 'the key of the token was withdrawn');
   }
 
   // ---- 8. How it ended -----------------------------------------------------------------------------------------------

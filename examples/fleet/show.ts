@@ -28,7 +28,7 @@ const STEPS: readonly Column[] = [
   { title: '#', width: 2, right: true },
   { title: 'who', width: 8 },
   { title: 'does', width: longest(steps.map(({ does }) => does)) },
-  { title: 'call', width: longest(steps.map(({ call }) => call)) },
+  { title: 'call, on project/task', width: longest(steps.map(({ call }) => call)) },
   { title: 'expected', width: 8 },
   { title: 'happened', width: 10 },
   { title: 'reason, or answer', width: longest(steps.map(({ expect }) => expect)) },
