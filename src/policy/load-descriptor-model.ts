@@ -34,7 +34,6 @@ import {
 } from './gen/zerotrust/v1/options_pb.js';
 import { OptionDeclarations } from './load-descriptor-options.js';
 import { SourceLines } from './load-descriptor-place.js';
-import { protoLoaderName } from './load-names.js';
 import { unknownParts } from './option-unknown.js';
 import type { FieldKind, FieldModel, MessageModel, MethodModel, ServiceModel } from './schema.js';
 
@@ -105,7 +104,6 @@ export class DescriptorModels {
     const place = `${desc.parent.typeName}.${desc.name} (${desc.parent.file.proto.name})`;
     return {
       name: desc.name,
-      localName: protoLoaderName(desc.name),
       number: desc.number,
       kind,
       repeated: desc.fieldKind === 'list',

@@ -16,7 +16,6 @@ import {
   service as serviceOption,
 } from './gen/zerotrust/v1/options_pb.js';
 import { DescriptorModels } from './load-descriptor-model.js';
-import { protoLoaderName } from './load-names.js';
 import type { ParsedFile } from './load-protos-files.js';
 import { type Declared, Scope } from './load-protos-symbols.js';
 import { type ElementPlace, ownOption } from './option-protos.js';
@@ -124,7 +123,6 @@ export class ParsedModels {
     const shape = excluded || declared === null ? null : declared;
     return {
       name: field.name,
-      localName: protoLoaderName(field.name),
       number: field.id,
       kind: shape === null ? scalarKind(field, excluded) : shape.kind === 'enum' ? 'enum' : 'message',
       repeated: field.repeated,

@@ -34,6 +34,14 @@ const PLAIN_STRING = /\b(?:import|import\s+(?:public|weak|option)|(?:syntax|edit
 /** Names the parser drops: `__proto__` anywhere, and in dotted option names also these. */
 const DROPPED = /\b__proto__\b|\)\s*\.[\s\w.]*\b(?:constructor|prototype)\b/;
 
+const SINGULAR = '(?:level|max_depth|mode|nanos|on_denied|required|seconds|sensitive|token_use)';
+/** Brackets, and our singular number and boolean fields, `(option).by.name =` or `name:`, with what is set. */
+const SETTING = new RegExp(
+  `[{}[\\]]|(?:\\)\\s*\\.\\s*((?:\\w+\\s*\\.\\s*)*${SINGULAR})\\s*=|\\b(${SINGULAR})\\s*:)\\s*([-+.\\w]*)`,
+  'g',
+);
+const FORGOTTEN = /^(?:false|-?(?:0[0.xX]*)(?:[eE].*)?|-)$/;
+
 /** Reads the text of one file. Does *not* parse it. */
 export function readSource(source: string): ProtoSource {
   const code = source.replace(TOKEN, blank);
@@ -58,7 +66,24 @@ function skippedIn(code: string): ProtoSource['skipped'] {
   const quote = /["']|\/\*/.exec(code);
   if (quote !== null) return { line: lineAt(code, quote.index), what: 'a string or comment that does not end' };
   const name = DROPPED.exec(code);
-  return name === null ? null : { line: lineAt(code, name.index), what: 'a name that the parser drops' };
+  if (name !== null) return { line: lineAt(code, name.index), what: 'a name that the parser drops' };
+  const twice = setTwice(code);
+  return twice === null
+    ? null
+    : { line: lineAt(code, twice), what: 'a field that is set twice, first to zero or false' };
+}
+
+/** Of two values of one field the parser makes a list, which is then refused; a first one of zero or false it forgets. */
+function setTwice(code: string): number | null {
+  const levels: Set<string>[] = [new Set()];
+  for (const { 0: part, 1: dotted, 2: plain, 3: value = '', index } of code.matchAll(SETTING)) {
+    const name = (dotted ?? plain)?.replaceAll(/\s/g, '');
+    if (part === '{' || part === '[') levels.push(new Set());
+    else if (part === '}' || part === ']') levels.pop();
+    else if (name !== undefined && levels.at(-1)?.has(name) === true) return index;
+    else if (name !== undefined && FORGOTTEN.test(value)) levels.at(-1)?.add(name);
+  }
+  return null;
 }
 
 /**

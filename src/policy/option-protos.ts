@@ -9,6 +9,7 @@ import type protobuf from 'protobufjs';
 import type { Problem } from '../errors.js';
 import { field, method, service } from './gen/zerotrust/v1/options_pb.js';
 import type { Scope } from './load-protos-symbols.js';
+import { isStandardOption } from './option-standard.js';
 import { optionMessage } from './option-values.js';
 
 const OURS: ReadonlySet<string> = new Set([method.typeName, service.typeName, field.typeName]);
@@ -40,7 +41,15 @@ export function ownOption<T extends DescMessage>(
 ): MessageShape<T> | null {
   const values: { readonly name: string; readonly value: unknown }[] = [];
   for (const [name, value] of (element.parsedOptions ?? []).flatMap((option) => Object.entries(option))) {
-    if (!name.startsWith('(')) continue;
+    if (!name.startsWith('(')) {
+      if (isStandardOption(name, value)) continue;
+      problems.push({
+        place: at.place,
+        problem: `there is no option ${name}`,
+        remedy: 'Correct its name; options that protobuf does not define stand in parentheses: (zerotrust.v1.method)',
+      });
+      continue;
+    }
     const resolved = at.scope.resolve(name.slice(1, -1), at.within, false);
     if (resolved === null || resolved.declared.kind !== 'extension') {
       problems.push({

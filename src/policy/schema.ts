@@ -14,8 +14,6 @@ export type FieldKind = 'string' | 'integer' | 'enum' | 'message' | 'other';
 export interface FieldModel {
   /** As written in proto: `project_id`. */
   readonly name: string;
-  /** As camel-cased by proto-loader (without `keepCase`) and protobuf-es: `projectId`. */
-  readonly localName: string;
   readonly number: number;
   readonly kind: FieldKind;
   readonly repeated: boolean;

@@ -117,7 +117,6 @@ describe('loadPolicy: one API, three sources', function () {
     expect(shapes['acme.common.v1.Owner']).to.deep.include.members([
       {
         name: 'name',
-        localName: 'name',
         number: 2,
         kind: 'string',
         repeated: false,
@@ -128,7 +127,6 @@ describe('loadPolicy: one API, three sources', function () {
       },
       {
         name: 'deputies',
-        localName: 'deputies',
         number: 4,
         kind: 'message',
         repeated: true,
@@ -139,7 +137,7 @@ describe('loadPolicy: one API, three sources', function () {
       },
     ]);
     const selector = shapes['acme.tasks.v1.Selector'] ?? [];
-    const kinds = Object.fromEntries(selector.map((field) => [field.name, `${field.kind} ${field.oneof}`]));
+    const kinds = Object.fromEntries(selector.map((field) => [field['name'], `${field['kind']} ${field['oneof']}`]));
     expect(kinds).to.deep.include({
       id: 'string target',
       ref: 'message target',
@@ -148,7 +146,7 @@ describe('loadPolicy: one API, three sources', function () {
       raw: 'other null',
       counts: 'integer null',
     });
-    expect(selector.find((field) => field.name === 'kind')?.enums).to.equal('0=KIND_UNSPECIFIED 1=KIND_A');
+    expect(selector.find((field) => field['name'] === 'kind')?.['enums']).to.equal('0=KIND_UNSPECIFIED 1=KIND_A');
   });
 
   it('freezes what it gives', () => {

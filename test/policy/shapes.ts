@@ -2,7 +2,6 @@
 
 import protobuf from 'protobufjs';
 import type { FieldKind, FieldModel, MessageModel } from '#dist/policy/schema.js';
-import { protobufEsName } from '#dist/policy/spelling.js';
 import { compileTemplate, eachResource, type Template } from '#dist/policy/template.js';
 
 export const PROTO = `
@@ -46,7 +45,6 @@ export function modelOf(type: protobuf.Type): MessageModel {
       field.name,
       {
         name: field.name,
-        localName: protobufEsName(field.name),
         number: field.id,
         kind: kindOf(field),
         repeated: field.repeated,
