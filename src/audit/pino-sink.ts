@@ -18,8 +18,8 @@ export interface PinoAuditOptions {
   readonly logger?: Logger;
 }
 
-/** Lines are handed to the file this many characters at a time: joining them is cheaper than writing each. */
-const BATCH_LENGTH = 12_000;
+/** Lines are handed to the file this many characters at a time: each write costs as much as a dozen lines. */
+const BATCH_LENGTH = 65_536;
 const FLUSH_MS = 100;
 /** What may wait for a file that does not take it; beyond that, records are lost rather than the process. */
 const MOST_WAITING_BYTES = 64 * 1024 * 1024;
@@ -35,44 +35,53 @@ export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
   const { logger, destination = 1 } = options;
   if (logger !== undefined) return { write: (event) => emit(logger, event), close: async () => {} };
   const descriptor = openDestination(destination);
-  const file = pino.destination({ dest: descriptor, sync: false, maxLength: MOST_WAITING_BYTES });
+  const file = pino.destination({
+    dest: descriptor,
+    sync: false,
+    maxLength: MOST_WAITING_BYTES,
+    contentMode: 'buffer',
+  });
   file.on('error', () => {
     // A file that is gone must not take the process with it; what it did not take is lost, as documented.
   });
-  let held = '';
+  let held: string[] = [];
+  let heldLength = 0;
   let timer: NodeJS.Timeout | null = null;
-  const flush = (): void => {
+  const take = (): Buffer => {
     if (timer !== null) clearTimeout(timer);
+    const lines = Buffer.from(held.join(''), 'utf8');
     timer = null;
-    const lines = held;
-    held = '';
-    if (lines !== '') file.write(lines);
+    held = [];
+    heldLength = 0;
+    return lines;
   };
-  const batch = {
-    write(line: string): void {
-      held += line;
-      if (held.length >= BATCH_LENGTH) flush();
-      else if (timer === null) {
-        timer = setTimeout(flush, FLUSH_MS);
-        timer.unref();
-      }
-    },
+  const flush = (): void => {
+    const lines = take();
+    // In this mode the destination takes bytes, which its type does not say.
+    if (lines.length > 0) (file as unknown as { write(bytes: Uint8Array): boolean }).write(lines);
   };
   // A process that ends by itself without closing its sink still writes what is held.
   const atExit = (): void => {
     try {
       file.flushSync();
-      writeSync(descriptor, held);
+      writeSync(descriptor, take());
     } catch {
       // The file is gone.
     }
   };
   process.once('exit', atExit);
-  const own = pino({ base: null, timestamp: false, messageKey: 'message' }, batch);
   let closed: Promise<void> | null = null;
   return {
     write(event) {
-      if (closed === null) emit(own, event);
+      if (closed !== null) return;
+      const line = lineOf(event);
+      held.push(line);
+      heldLength += line.length;
+      if (heldLength >= BATCH_LENGTH) flush();
+      else if (timer === null) {
+        timer = setTimeout(flush, FLUSH_MS);
+        timer.unref();
+      }
     },
     close() {
       closed ??= new Promise((resolve) => {
@@ -104,7 +113,15 @@ function openDestination(destination: string | number): number {
   }
 }
 
+/** A line as a pino logger writes it. Made in one piece: pino's own is put together from some sixty. */
+function lineOf(event: AuditEvent): string {
+  return `${JSON.stringify({ level: pino.levels.values[levelOf(event)], ...event })}\n`;
+}
+
 function emit(logger: Logger, event: AuditEvent): void {
-  if (event.type === 'decision' && event.outcome !== 'allowed') logger.warn(event);
-  else logger.info(event);
+  logger[levelOf(event)](event);
+}
+
+function levelOf(event: AuditEvent): 'info' | 'warn' {
+  return event.type === 'decision' && event.outcome !== 'allowed' ? 'warn' : 'info';
 }
