@@ -9,9 +9,9 @@ import type { JSONWebKeySet } from 'jose';
 import { type Clock, systemClock } from '../clock.js';
 import { ConfigurationError, type Problem } from '../errors.js';
 import { Listeners } from '../lifecycle.js';
+import { FileReadError, readBounded, type Watch, watchPaths } from '../watched-file.js';
 import { MAX_JWKS_BYTES, parseJwks } from './keys.js';
 import type { JwksSource } from './types.js';
-import { FileReadError, readBounded, type Watch, watchPaths } from '../watched-file.js';
 
 /**
  * A key set that never changes.
