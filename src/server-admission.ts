@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { DecisionEvent } from './audit/types.js';
+import type { AuditCaller, DecisionEvent } from './audit/types.js';
 import { type Denial, deny } from './errors.js';
 import type { AuditedResource, MethodRule } from './policy/types.js';
 import type { Caller, PeerState } from './server-peers.js';
@@ -33,6 +33,24 @@ export interface CallAdmission extends Admission {
 
 /** A guarded call of a server. */
 export type GuardCall = GuardedCall<PeerState, CallAdmission>;
+
+/** Nothing was named, or not yet. */
+export const NO_RESOURCES: readonly AuditedResource[] = Object.freeze([]);
+
+/** A denial that knows more of the caller than the connection does: whose token it was, once that is verified. */
+interface DenialTo extends Denial {
+  readonly caller: AuditCaller;
+}
+
+/** Denies a call of which it is known by whose token it was made. */
+export function denyTo(caller: AuditCaller, denial: Denial): DenialTo {
+  return { ...denial, caller };
+}
+
+/** Whom a denial names; `undefined` where nothing but the connection was known. */
+export function deniedCaller(denial: (Denial & Partial<DenialTo>) | null): AuditCaller | undefined {
+  return denial?.caller;
+}
 
 /** How a decision is recorded. */
 export type Outcome = {

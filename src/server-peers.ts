@@ -33,8 +33,8 @@ export interface PeerState {
   readonly audit: AuditCaller;
   /** The caller on methods that read no token. */
   anonymous: Caller | null;
-  /** The token of the last call, which most often is that of the next. */
-  lastBearer: string | null;
+  /** The `authorization` value of the last call, which most often is that of the next. */
+  lastHeader: unknown;
   lastCaller: Caller | null;
   readonly callers: WeakMap<VerifiedToken, Caller>;
   /** Streams that can be renewed, by their id. */
@@ -67,7 +67,7 @@ function emptyState(peer: PeerIdentity | null, root: string, notAfter: number, a
     denial: null,
     audit,
     anonymous: null,
-    lastBearer: null,
+    lastHeader: null,
     lastCaller: null,
     callers: new WeakMap(),
     streams: new Map(),
@@ -79,19 +79,20 @@ export function callerOf(state: PeerState, peer: PeerIdentity, token: VerifiedTo
   const known = token === null ? state.anonymous : state.callers.get(token);
   if (known !== null && known !== undefined) return known;
   const principal = createPrincipal(peer, token);
-  const caller: Caller = {
-    token,
-    principal,
-    passed: new Set(),
-    audit: {
-      ...state.audit,
-      issuer: principal.issuer === null ? null : safeText(principal.issuer),
-      subject: safeText(principal.subject),
-      actors: principal.actors.map((actor) => safeText(actor.subject)),
-      tokenId: token === null || token.id === null ? null : safeText(token.id),
-    },
-  };
+  const audit = auditOf(state, token, principal.subject);
+  const caller: Caller = { token, principal, passed: new Set(), audit };
   if (token === null) state.anonymous = caller;
   else state.callers.set(token, caller);
   return caller;
+}
+
+/** What a record says of a peer and its token. The token is verified, and need not be one that is good for this call. */
+export function auditOf(state: PeerState, token: VerifiedToken | null, subject = token?.subject): AuditCaller {
+  return {
+    ...state.audit,
+    issuer: token === null ? null : safeText(token.issuer),
+    subject: subject === undefined ? null : safeText(subject),
+    actors: token === null ? [] : token.actors.map((actor) => safeText(actor.subject)),
+    tokenId: token === null || token.id === null ? null : safeText(token.id),
+  };
 }

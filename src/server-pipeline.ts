@@ -18,7 +18,10 @@ import { callerAllowed } from './policy/callers.js';
 import type { AuditedResource, Authorizer, MethodRule, Policy } from './policy/types.js';
 import {
   type CallAdmission,
+  deniedCaller,
+  denyTo,
   type GuardCall,
+  NO_RESOURCES,
   outcomeOf,
   peerExpired,
   SESSION_CALL_KEY,
@@ -27,7 +30,7 @@ import {
 } from './server-admission.js';
 import { peerRevoked, type ServerConnections } from './server-connections.js';
 import type { EffectiveLimits, ShadowOptions } from './server-options.js';
-import { type Caller, callerOf, type PeerState } from './server-peers.js';
+import { auditOf, type Caller, callerOf, type PeerState } from './server-peers.js';
 import { parseBearer } from './token/bearer.js';
 import { replayKey } from './token/replay.js';
 import type { ReplayStore, RevocationSource, TokenVerifier, VerifiedToken } from './token/types.js';
@@ -121,21 +124,24 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (rule.mode === 'mtls_only') return this.#authorize(call, rule, callerOf(state, peer, null), now);
 
     // ---- 3. The token: known to this connection, known to this guard, or verified now -------------------------------
-    const bearer = parseBearer(authorization);
-    if (typeof bearer !== 'string') return bearer;
-    if (rule.method === RENEW_METHOD) metadata.setOpaque(SESSION_CALL_KEY, call);
     const { verifier } = this.#parts;
     if (verifier === null) return deny('STATE_UNAVAILABLE', 'no issuer is configured');
-    const last = state.lastCaller;
-    const known = bearer === state.lastBearer && last !== null ? last.token : verifier.recall(bearer);
-    if (known !== null && verifier.current(known)) return this.#present(call, rule, known, bearer, now);
-    if (!this.#verifications.take(peer.spiffeId, now))
+    if (rule.method === RENEW_METHOD) metadata.setOpaque(SESSION_CALL_KEY, call);
+    const header = authorization[0];
+    const last = state.lastCaller?.token ?? null;
+    if (last !== null && authorization.length === 1 && header === state.lastHeader && verifier.current(last)) {
+      return this.#present(call, rule, last, header, now);
+    }
+    const bearer = parseBearer(authorization);
+    if (typeof bearer !== 'string') return bearer;
+    const known = verifier.recall(bearer);
+    if (known !== null && verifier.current(known)) return this.#present(call, rule, known, header, now);
+    if (!this.#verifications.take(peer.spiffeId, now)) {
       return deny('RATE_LIMITED', 'too many tokens to verify from this peer');
+    }
     return verifier
       .verify(bearer, peer.spiffeId)
-      .then((verified) =>
-        'reason' in verified ? verified : this.#present(call, rule, verified, bearer, this.clock.now()),
-      );
+      .then((token) => ('reason' in token ? token : this.#present(call, rule, token, header, this.clock.now())));
   }
 
   // ---- 4. Whether the token is valid now, for us, and for this very connection ---------------------------------------
@@ -144,18 +150,18 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     call: GuardCall,
     rule: MethodRule,
     token: VerifiedToken,
-    bearer: string,
+    header: unknown,
     now: number,
   ): CallAdmission | Denial | Promise<CallAdmission | Denial> {
     const { state } = call.connection;
     if (state === null || state.peer === null) return deny('PEER_MISSING', 'no peer identity');
     const unfit = this.#tokenFit(token, state.peer, now);
-    if (unfit !== null) return unfit;
+    if (unfit !== null) return denyTo(auditOf(state, token), unfit);
     const caller = callerOf(state, state.peer, token);
-    state.lastBearer = bearer;
+    state.lastHeader = header;
     state.lastCaller = caller;
     const old = unfitFor(rule, token, now);
-    if (old !== null) return old;
+    if (old !== null) return denyTo(caller.audit, old);
     return this.#authorize(call, rule, caller, now);
   }
 
@@ -183,7 +189,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       const denial = this.mayCall(rule, caller);
       if (denial === null) caller.passed.add(rule);
       else if (this.#inShadow(rule, now)) shadowed = denial;
-      else return denial;
+      else return denyTo(caller.audit, denial);
     }
     const { state } = call.connection;
     const notAfter = state?.notAfter ?? 0;
@@ -203,8 +209,8 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (admission.streamId !== null) state?.streams.set(admission.streamId, call);
     // A handler that reads a stream runs before the first message, so what is used once is used up now.
     const settled = call.requestStream ? this.#settle(call, admission, NO_RESOURCES) : null;
-    if (settled instanceof Promise) return settled.then((denial) => denial ?? this.#opened(call, admission));
-    return settled ?? this.#opened(call, admission);
+    const open = (no: Denial | null) => (no === null ? this.#opened(call, admission) : denyTo(caller.audit, no));
+    return settled instanceof Promise ? settled.then(open) : open(settled);
   }
 
   /** Callers, delegation and permission. */
@@ -336,7 +342,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     if (admission?.streamId != null) connection.state?.streams.delete(admission.streamId);
     this.#parts.connections.live.forget(connection);
     if (denial === null && admission?.shadowed == null && admission?.rule.audit.level === 'refused') return;
-    const who = admission?.caller.audit ?? connection.state?.audit ?? UNKNOWN_CALLER;
+    const who = admission?.caller.audit ?? deniedCaller(denial) ?? connection.state?.audit ?? UNKNOWN_CALLER;
     const resources = admission === null ? NO_RESOURCES : this.#resourcesOf(admission);
     const phase = call.streaming && admission !== null ? 'closed' : 'call';
     const outcome = admission === null ? UNDECIDED : outcomeOf(admission, denial);
@@ -395,5 +401,3 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     return message === null ? NO_RESOURCES : auditedResources(rule, message, this.#hashKey);
   }
 }
-
-const NO_RESOURCES: readonly AuditedResource[] = Object.freeze([]);

@@ -15,55 +15,57 @@ export interface PinoAuditOptions {
   readonly logger?: Logger;
 }
 
-const BUFFER_BYTES = 8_192;
+/** Lines are handed to the file this many characters at a time: joining them is cheaper than writing each. */
+const BATCH_LENGTH = 12_000;
 const FLUSH_MS = 100;
+/** What may wait for a file that does not take it; beyond that, records are lost rather than the process. */
+const MOST_WAITING_BYTES = 64 * 1024 * 1024;
 
 /**
- * An audit sink that writes one JSON line per event: refusals at level `warn`, all else at `info`. Lines are buffered
- * for at most 100 ms. It does not promise durability: what the process held when it was killed is lost, and a full
- * disk loses lines. Close it (the guard closes the one it made) to write out the rest.
+ * An audit sink that writes one JSON line per event: refusals at level `warn`, all else at `info`. Lines are held for at
+ * most 100 ms. It does not promise durability: what the process held when it was killed is lost, and a full disk loses
+ * lines. Close it (the guard closes the one it made) to write out the rest.
  */
 export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
   const { logger, destination = 1 } = options;
   if (logger !== undefined) return { write: (event) => emit(logger, event), close: async () => {} };
-  const stream = pino.destination({
-    dest: destination,
-    sync: false,
-    minLength: BUFFER_BYTES,
-    mkdir: true,
+  const file = pino.destination({ dest: destination, sync: false, mkdir: true, maxLength: MOST_WAITING_BYTES });
+  file.on('error', () => {
+    // A file that is gone must not take the process with it; what it did not take is lost, as documented.
   });
-  stream.on('error', () => {
-    // Reported by the write that failed next; an audit stream that is gone must not take the process with it.
-  });
-  const own = pino({ base: null, timestamp: false, messageKey: 'message' }, stream);
+  let held = '';
   let timer: NodeJS.Timeout | null = null;
-  let closed = false;
   const flush = (): void => {
+    if (timer !== null) clearTimeout(timer);
     timer = null;
-    try {
-      stream.flush();
-    } catch {
-      // Not open yet or destroyed: what is buffered goes with the next flush or with close.
-    }
+    const lines = held;
+    held = '';
+    if (lines !== '') file.write(lines);
   };
-  return {
-    write(event) {
-      if (closed) return;
-      emit(own, event);
-      if (timer === null) {
+  const batch = {
+    write(line: string): void {
+      held += line;
+      if (held.length >= BATCH_LENGTH) flush();
+      else if (timer === null) {
         timer = setTimeout(flush, FLUSH_MS);
         timer.unref();
       }
     },
+  };
+  const own = pino({ base: null, timestamp: false, messageKey: 'message' }, batch);
+  let closed: Promise<void> | null = null;
+  return {
+    write(event) {
+      if (closed === null) emit(own, event);
+    },
     close() {
-      if (closed) return Promise.resolve();
-      closed = true;
-      if (timer !== null) clearTimeout(timer);
-      return new Promise((resolve) => {
-        stream.once('close', resolve);
-        stream.once('error', () => resolve());
-        stream.end();
+      closed ??= new Promise((resolve) => {
+        file.once('close', resolve);
+        file.once('error', () => resolve());
+        flush();
+        file.end();
       });
+      return closed;
     },
   };
 }

@@ -8,7 +8,10 @@
 import type { Reason } from '../errors.js';
 import type { AuditedResource } from '../policy/types.js';
 
-/** Who called. Settled once per connection and token. */
+/**
+ * Who called. Settled once per connection and token. What a token says stands here once its signature is verified, also
+ * where the call was refused: of a stolen token, `peer` is who sent it and `subject` whose it is.
+ */
 export interface AuditCaller {
   /** The workload at the other end of the connection: what TLS proved. */
   readonly peer: string | null;

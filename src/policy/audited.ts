@@ -17,6 +17,15 @@ const HASH_LENGTH = 22;
  * the same value can be found without it. At most 16; a last entry says how many more there were. Never throws.
  */
 export function auditedResources(rule: MethodRule, message: unknown, hashKey: Uint8Array): readonly AuditedResource[] {
+  try {
+    return collect(rule, message, hashKey);
+  } catch {
+    // A message whose properties throw names nothing that could be recorded; the decision is made elsewhere.
+    return rule.checks.map(({ permission }) => ({ permission, resource: null }));
+  }
+}
+
+function collect(rule: MethodRule, message: unknown, hashKey: Uint8Array): readonly AuditedResource[] {
   const found: AuditedResource[] = [];
   let more = 0;
   for (const { permission, template } of rule.checks as readonly CompiledCheck[]) {

@@ -40,7 +40,10 @@ function call(rule: MethodRule, principal: Principal): Denial | null {
 
 function message(rule: MethodRule, principal: Principal, request: unknown): Denial | null {
   for (const check of rule.checks as readonly CompiledCheck[]) {
-    if (check.template === null) continue;
+    if (check.template === null) {
+      if (check.resource === null) continue;
+      return deny('RESOURCE_INVALID', 'the template of the rule was not prepared');
+    }
     const held = rightsOf(principal).of(check.permission);
     const denial = eachResource(check.template, request, (segments) => granted(check.permission, held, segments));
     if (denial !== null) return denial;

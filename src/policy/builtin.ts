@@ -48,36 +48,67 @@ const METHODS: Readonly<Record<keyof BuiltinPolicies, Readonly<Record<string, Ki
   ),
 };
 
-/** Services whose methods get their policy from {@link BuiltinPolicies} and never by annotation. */
+/** Services that are not ours to annotate; without annotations they get their policy from {@link BuiltinPolicies}. */
 export const VENDOR_SERVICES: ReadonlySet<string> = new Set(
   Object.values(METHODS).flatMap((methods) => Object.keys(methods).map((method) => method.split('/')[1] ?? '')),
 );
 
 /**
- * `policy` with rules for the named vendor services.
+ * `policy` with rules for the named vendor services. `deny` also takes away what an annotation beside a vendored copy of
+ * the service allows; a policy in both places is a mistake, since it would not be plain which of them counts.
  *
  * @throws ConfigurationError naming every mistake at once.
  */
 export function withBuiltins(policy: Policy, builtin: BuiltinPolicies | undefined): Policy {
   const problems: Problem[] = [];
   const rules = new Map(policy.rules);
-  for (const [name, chosen] of Object.entries(builtin ?? {}) as [keyof BuiltinPolicies, BuiltinPolicy | undefined][]) {
-    const place = `builtin.${name}`;
+  for (const [name, chosen] of Object.entries(builtin ?? {}) as [keyof BuiltinPolicies, unknown][]) {
+    if (chosen === undefined) continue;
+    const report = (where: string, problem: string, remedy: string): void => {
+      problems.push({ place: `builtin.${name}${where}`, problem, remedy });
+    };
     if (!Object.hasOwn(METHODS, name)) {
-      problems.push({
-        place,
-        problem: 'there is no such vendor service',
-        remedy: `Use one of ${Object.keys(METHODS).join(', ')}`,
-      });
-    } else if (chosen !== undefined && chosen !== 'deny') {
-      const callers = callersOf(place, chosen, problems);
-      for (const [method, kind] of Object.entries(METHODS[name])) {
-        rules.set(method, rule(method, kind, { mode: 'mtls_only', because: chosen.mtlsOnly, callers: [callers] }));
-      }
+      report('', 'there is no such vendor service', `Use one of ${Object.keys(METHODS).join(', ')}`);
+      continue;
+    }
+    const spelled = chosen === 'deny' ? null : parseBuiltin(chosen, report);
+    for (const [method, kind] of Object.entries(METHODS[name])) {
+      if (chosen === 'deny') rules.delete(method);
+      else if (rules.has(method)) report('', `${method} has an annotation too`, 'Keep one of the two, or write deny');
+      else if (spelled !== null) rules.set(method, rule(method, kind, { mode: 'mtls_only', ...spelled }));
     }
   }
   if (problems.length > 0) throw new ConfigurationError('createServerGuard', problems);
   return Object.freeze({ rules, digest: digestOf(rules) });
+}
+
+type Report = (where: string, problem: string, remedy: string) => void;
+
+const MEMBERS: readonly string[] = ['mtlsOnly', 'callers'];
+const EXAMPLE = "Write 'deny' or { mtlsOnly: 'why', callers: ['spiffe://acme.example/probes/*'] }";
+
+function parseBuiltin(chosen: unknown, report: Report): Pick<MethodRule, 'because' | 'callers'> | null {
+  if (typeof chosen !== 'object' || chosen === null) {
+    report('', 'this is not a policy', EXAMPLE);
+    return null;
+  }
+  const { mtlsOnly, callers } = chosen as { readonly [name: string]: unknown };
+  for (const name of Object.keys(chosen)) {
+    if (!MEMBERS.includes(name)) report(`.${name}`, 'there is no such member', EXAMPLE);
+  }
+  const because = typeof mtlsOnly === 'string' && mtlsOnly.trim() !== '' ? mtlsOnly : null;
+  if (because === null) report('.mtlsOnly', 'the reason is missing', 'Write why a peer certificate suffices');
+  if (!Array.isArray(callers) || callers.length === 0) {
+    report('.callers', 'nobody is named', 'Name who may call, such as spiffe://acme.example/probes/*');
+    return null;
+  }
+  const patterns: SubjectPattern[] = [];
+  for (const text of callers as readonly unknown[]) {
+    const pattern = typeof text === 'string' ? parseSubjectPattern(text) : null;
+    if (pattern !== null && pattern.trustDomain !== null) patterns.push(pattern);
+    else report('.callers', `'${String(text)}' is not a SPIFFE ID pattern`, 'Write spiffe://acme.example/probes/*');
+  }
+  return because === null ? null : { because, callers: Object.freeze([Object.freeze(patterns)]) };
 }
 
 /** Workloads of foreign domains too: whoever may not call a method has no stream of it to renew. */
@@ -91,45 +122,20 @@ export function sessionRules(policy: Policy, renewMethod: string): Policy {
   return Object.freeze({ rules, digest: digestOf(rules) });
 }
 
-function callersOf(place: string, chosen: Exclude<BuiltinPolicy, 'deny'>, problems: Problem[]): SubjectPattern[] {
-  if (typeof chosen.mtlsOnly !== 'string' || chosen.mtlsOnly.trim() === '') {
-    problems.push({
-      place: `${place}.mtlsOnly`,
-      problem: 'the reason is missing',
-      remedy: 'Write why a peer certificate suffices',
-    });
-  }
-  if (!Array.isArray(chosen.callers) || chosen.callers.length === 0) {
-    problems.push({
-      place: `${place}.callers`,
-      problem: 'nobody is named',
-      remedy: 'Name who may call, such as spiffe://acme.example/probes/*',
-    });
-    return [];
-  }
-  return chosen.callers.flatMap((text) => {
-    const pattern = text.startsWith('spiffe://') ? parseSubjectPattern(text) : null;
-    if (pattern !== null) return [pattern];
-    problems.push({
-      place: `${place}.callers`,
-      problem: `'${text}' is not a SPIFFE ID pattern`,
-      remedy: 'Write spiffe://acme.example/probes/*',
-    });
-    return [];
-  });
-}
+const NO_CHECKS: MethodRule['checks'] = Object.freeze([]);
+const AUDIT_ALL: MethodRule['audit'] = Object.freeze({ level: 'all', required: false });
 
 function rule(method: string, kind: Kind, own: Pick<MethodRule, 'mode' | 'because' | 'callers'>): MethodRule {
   return Object.freeze({
     method,
     requestStream: kind === 'bidi',
     responseStream: kind !== 'unary',
-    checks: [],
+    checks: NO_CHECKS,
     delegation: own.mode === 'authenticated' ? 'allowed' : 'forbidden',
     singleUse: false,
     maxTokenAgeMs: null,
     maxStreamAgeMs: null,
-    audit: { level: 'all', required: false },
+    audit: AUDIT_ALL,
     ...own,
   } satisfies MethodRule);
 }

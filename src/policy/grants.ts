@@ -5,7 +5,14 @@
  */
 
 import type { Grant, Principal } from '../call.js';
-import { actionCovers, isEverything, matchesPattern, parsePattern, type SegmentPattern } from '../pattern.js';
+import {
+  actionCovers,
+  isEverything,
+  isPermission,
+  matchesPattern,
+  parsePattern,
+  type SegmentPattern,
+} from '../pattern.js';
 
 /** What is held of one permission. */
 export interface Held {
@@ -17,7 +24,9 @@ export interface Held {
   readonly held: boolean;
 }
 
-/** The grants of one principal. A malformed pattern grants nothing. */
+const NOT_HELD: Held = Object.freeze({ patterns: [], onEverything: false, held: false });
+
+/** The grants of one principal. A malformed pattern grants nothing, and nobody holds what is not a permission. */
 export class Rights {
   readonly #grants: readonly Grant[];
   readonly #byPermission = new Map<string, Held>();
@@ -32,6 +41,8 @@ export class Rights {
   }
 
   #settle(permission: string): Held {
+    // A text such as `tasks.*` or `tasks.` would pass as covered by the action `tasks.*`.
+    if (typeof permission !== 'string' || !isPermission(permission)) return NOT_HELD;
     const patterns: SegmentPattern[] = [];
     let onEverything = false;
     let held = false;

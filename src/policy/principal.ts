@@ -38,14 +38,18 @@ class CallPrincipal implements Principal {
   }
 
   can(permission: string, resource?: ResourceInput): boolean {
-    const held = rightsOf(this).of(permission);
-    if (resource === undefined) return held.onEverything;
-    const segments = segmentsOf(resource);
-    return segments !== null && coveredBy(held, segments);
+    if (resource === undefined) return rightsOf(this).of(permission).onEverything;
+    return this.#canOn(permission, resource);
   }
 
   filter<T>(permission: string, items: readonly T[], resourceOf: (item: T) => ResourceInput): T[] {
-    return items.filter((item) => this.can(permission, resourceOf(item)));
+    return items.filter((item) => this.#canOn(permission, resourceOf(item)));
+  }
+
+  /** Without the meaning that `can` gives to a missing resource: an item without one is not on everything. */
+  #canOn(permission: string, resource: ResourceInput): boolean {
+    const segments = segmentsOf(resource);
+    return segments !== null && coveredBy(rightsOf(this).of(permission), segments);
   }
 }
 

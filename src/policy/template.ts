@@ -7,6 +7,7 @@
 import { type Denial, deny } from '../errors.js';
 import { isSegment } from '../pattern.js';
 import type { FieldModel, MessageModel } from './schema.js';
+import { spelledLike } from './spelling.js';
 import { memberOf, type Step, stepTo, textOf, Unreadable } from './value.js';
 
 /** One `{path}` of a template: the fields that lead to its value. */
@@ -98,6 +99,13 @@ function resolve(path: string, input: MessageModel): Resolved | TemplateProblem 
       return {
         problem: `${at?.typeName ?? input.typeName} has no field '${name}' ('{${path}}')`,
         remedy: known.length === 0 ? 'It has no fields' : `Use one of ${known.join(', ')}`,
+      };
+    }
+    const alike = spelledLike(field, at);
+    if (alike !== null) {
+      return {
+        problem: `'${name}' and '${alike}' of ${at.typeName} become one property in some loaders ('{${path}}')`,
+        remedy: 'Rename one of them, so that the value of one cannot be taken for the other',
       };
     }
     leaf = field;

@@ -7,6 +7,7 @@
 import type { Reason } from '../errors.js';
 import { isSegment } from '../pattern.js';
 import type { FieldModel, MessageModel } from './schema.js';
+import { propertiesOf, protobufEsName, spellingsOf } from './spelling.js';
 
 /** Why a value could not be read. A class of its own: no message of a caller can look like one. */
 export class Unreadable {
@@ -18,35 +19,50 @@ export class Unreadable {
   }
 }
 
-/** One field on the way to a value. */
-export interface Step {
+/** A field with every name under which it may stand. */
+interface Member {
   readonly field: FieldModel;
-  readonly within: MessageModel;
-  /** The oneof of the field as protobuf-es names it; `null` when it is in none. */
-  readonly oneof: string | null;
-  /** The other members of that oneof. */
-  readonly siblings: readonly FieldModel[];
+  readonly names: readonly string[];
+}
+
+/** One field on the way to a value, prepared so that reading it allocates nothing. */
+export interface Step extends Member {
+  /** Every name that an object holding this field may have. */
+  readonly known: ReadonlySet<string>;
+  /** The oneof of the field; `null` when it is in none. */
+  readonly oneof: {
+    /** The properties in which protobuf-es keeps the oneof, and by which it names the field there. */
+    readonly property: string;
+    readonly caseName: string;
+    readonly siblings: readonly Member[];
+  } | null;
 }
 
 /** Prepares the step to a field. */
 export function stepTo(field: FieldModel, within: MessageModel): Step {
   const { oneof } = field;
+  const memberOf = (one: FieldModel): Member => ({ field: one, names: spellingsOf(one.name) });
   return {
-    field,
-    within,
-    oneof: oneof === null ? null : camelCase(oneof),
-    siblings: oneof === null ? [] : [...within.fields.values()].filter((f) => f.oneof === oneof && f !== field),
+    ...memberOf(field),
+    known: propertiesOf(within),
+    oneof:
+      oneof === null
+        ? null
+        : {
+            property: protobufEsName(oneof),
+            caseName: protobufEsName(field.name),
+            siblings: [...within.fields.values()].filter((f) => f.oneof === oneof && f !== field).map(memberOf),
+          },
   };
 }
 
 /** The value of a field, `undefined` where it is unset, or why it cannot be read. */
 export function memberOf(object: unknown, step: Step): unknown {
-  const { field } = step;
   if (object === undefined || object === null) return undefined;
   if (typeof object !== 'object' || Array.isArray(object))
-    return invalid(field, 'lies in something that is not a message');
+    return invalid(step.field, 'lies in something that is not a message');
   if (step.oneof !== null) return oneofMember(object, step, step.oneof);
-  const value = ownValue(object, field);
+  const value = ownValue(object, step);
   return value === undefined ? absent(object, step) : value;
 }
 
@@ -67,9 +83,9 @@ export function textOf(value: unknown, field: FieldModel): string | Unreadable {
   }
 }
 
-function ownValue(object: object, field: FieldModel): unknown {
+function ownValue(object: object, { field, names }: Member): unknown {
   let found: unknown;
-  for (const name of spellingsOf(field)) {
+  for (const name of names) {
     if (!Object.hasOwn(object, name)) continue;
     const value = (object as Record<string, unknown>)[name] ?? undefined;
     if (value === undefined || value === found) continue;
@@ -79,66 +95,35 @@ function ownValue(object: object, field: FieldModel): unknown {
   return found;
 }
 
-const spellings = new WeakMap<FieldModel, readonly string[]>();
-
-/** Under which names loaders put a field: as written, and camel-cased as protobuf-es and as protobufjs do it. */
-function spellingsOf(field: FieldModel): readonly string[] {
-  let known = spellings.get(field);
-  if (known === undefined) {
-    const protobufjs = field.name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-    known = [...new Set([field.name, field.localName, protobufjs])];
-    spellings.set(field, known);
-  }
-  return known;
-}
-
-function oneofMember(object: object, step: Step, oneof: string): unknown {
-  const { field, siblings } = step;
-  const group = Object.hasOwn(object, oneof) ? (object as Record<string, unknown>)[oneof] : undefined;
+function oneofMember(
+  object: object,
+  step: Step,
+  { property, caseName, siblings }: NonNullable<Step['oneof']>,
+): unknown {
+  const group = Object.hasOwn(object, property) ? (object as Record<string, unknown>)[property] : undefined;
   // protobuf-es: { case: 'byNumber', value }.
   if (typeof group === 'object' && group !== null && Object.hasOwn(group, 'case')) {
     const { case: which, value } = group as { case?: unknown; value?: unknown };
-    return which === field.localName ? (value ?? undefined) : undefined;
+    return which === caseName ? (value ?? undefined) : undefined;
   }
-  const value = ownValue(object, field);
+  const value = ownValue(object, step);
+  if (value === undefined) return absent(object, step);
   if (value instanceof Unreadable) return value;
   for (const sibling of siblings) {
-    if (value !== undefined && ownValue(object, sibling) !== undefined) {
-      return invalid(field, `and ${sibling.name} are both set, of which one may be`);
+    if (ownValue(object, sibling) !== undefined) {
+      return invalid(step.field, `and ${sibling.field.name} are both set, of which one may be`);
     }
   }
-  return value === undefined ? absent(object, step) : value;
+  return value;
 }
 
 /** Unset, unless the object is of a shape we cannot read: then nothing may be concluded from what is missing. */
-function absent(object: object, { field, within }: Step): undefined | Unreadable {
+function absent(object: object, { field, known }: Step): undefined | Unreadable {
   for (const key of Object.keys(object)) {
-    if (key.startsWith('$')) continue;
-    if (!namesOf(within).has(key)) return invalid(field, 'is missing from a message of an unknown shape');
+    // protobuf-es keeps `$typeName` and `$unknown` beside the fields.
+    if (!key.startsWith('$') && !known.has(key)) return invalid(field, 'is missing from a message of an unknown shape');
   }
   return undefined;
-}
-
-const knownNames = new WeakMap<MessageModel, ReadonlySet<string>>();
-
-function namesOf(model: MessageModel): ReadonlySet<string> {
-  let names = knownNames.get(model);
-  if (names === undefined) {
-    const all = new Set<string>();
-    for (const field of model.fields.values()) {
-      const { name, localName, oneof } = field;
-      for (const one of spellingsOf(field)) all.add(one);
-      if (oneof !== null) all.add(oneof).add(camelCase(oneof));
-      // proto-loader shows the synthetic oneof of a proto3 optional field.
-      all
-        .add(`_${name}`)
-        .add(`_${localName}`)
-        .add(camelCase(`_${name}`));
-    }
-    names = all;
-    knownNames.set(model, names);
-  }
-  return names;
 }
 
 const INTEGER = /^-?[1-9][0-9]{0,19}$/;
@@ -182,9 +167,4 @@ function empty(field: FieldModel): Unreadable {
 
 function invalid(field: FieldModel, why: string): Unreadable {
   return new Unreadable('RESOURCE_INVALID', `${field.name} ${why}`);
-}
-
-/** As proto-loader and protobuf-es do it. */
-export function camelCase(name: string): string {
-  return name.replace(/_+([a-zA-Z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -2,8 +2,8 @@
 
 import protobuf from 'protobufjs';
 import type { FieldKind, FieldModel, MessageModel } from '#dist/policy/schema.js';
+import { protobufEsName } from '#dist/policy/spelling.js';
 import { compileTemplate, eachResource, type Template } from '#dist/policy/template.js';
-import { camelCase } from '#dist/policy/value.js';
 
 export const PROTO = `
   syntax = "proto3"; package shapes;
@@ -46,7 +46,7 @@ export function modelOf(type: protobuf.Type): MessageModel {
       field.name,
       {
         name: field.name,
-        localName: camelCase(field.name),
+        localName: protobufEsName(field.name),
         number: field.id,
         kind: kindOf(field),
         repeated: field.repeated,

@@ -1,6 +1,5 @@
 /** A guarded server on a real socket, an authority, and clients of either kind: guarded, or by hand for attacks. */
 
-import { once } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 import {
   type ClientGuard,
@@ -69,11 +68,13 @@ export interface Fixture {
   token(options?: Partial<Parameters<TestAuthority['token']>[0]>): Promise<string>;
   /** A client that sends exactly this token over exactly this identity, with no guard of ours in between. */
   raw(identity: TestIdentity, options?: grpc.ClientOptions): TaskClient;
-  /** A guarded client of this identity. */
+  /** A guarded client of this identity; `to`: of another server, by its address. */
   client(
     identity?: TestIdentity,
     tokens?: TokenSource | null,
     options?: Partial<Parameters<typeof createClientGuard>[0]>,
+    grpcOptions?: grpc.ClientOptions,
+    to?: string,
   ): Promise<TaskClient>;
   close(): Promise<void>;
 }
@@ -136,7 +137,7 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
       closing.push(() => client.close());
       return client;
     },
-    async client(identity = planner, tokens, clientOptions) {
+    async client(identity = planner, tokens, clientOptions, grpcOptions = {}, to = address) {
       const source: TokenSource | null =
         tokens === undefined
           ? {
@@ -152,7 +153,7 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
         ...clientOptions,
       });
       closing.push(() => clientGuard.close());
-      return clientGuard.createClient(TaskClientClass, address, { server: SERVER_ID });
+      return clientGuard.createClient(TaskClientClass, to, { ...grpcOptions, server: SERVER_ID });
     },
     async close() {
       for (const act of closing) await act();
@@ -225,7 +226,8 @@ export async function drain<T>(
   const messages: T[] = [];
   stream.on('data', (message: T) => messages.push(message));
   stream.on('error', () => {});
-  const [status] = (await once(stream, 'status')) as [grpc.StatusObject];
+  // Not `once` of node:events: it rejects on 'error', which comes before 'status'.
+  const status = await new Promise<grpc.StatusObject>((resolve) => stream.once('status', resolve));
   return { messages, status, reason: reasonOf(status) };
 }
 

@@ -95,6 +95,8 @@ export interface Seen {
   calls: string[];
   messages: unknown[];
   cancelled: string[];
+  /** The calls themselves, for tests that set it to an empty list. */
+  live?: unknown[];
 }
 
 /** Handlers that record what reached them. `guarded` is false for the bare server that behaviour is compared with. */
@@ -110,6 +112,7 @@ export function taskHandlers(seen: Seen, guarded = true): grpc.UntypedServiceImp
   };
   const enter = (name: string, call: { metadata: grpc.Metadata } & NodeJS.EventEmitter): void => {
     seen.calls.push(name);
+    seen.live?.push(call);
     if (guarded) principalOf(call);
     call.on('cancelled', () => seen.cancelled.push(name));
   };
