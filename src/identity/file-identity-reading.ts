@@ -47,49 +47,33 @@ const READABLE_OR_WRITABLE_BY_OTHERS = 0o006;
  * authorities only, the chain verifies under the bundle of its own trust domain and is valid, and its SPIFFE ID is
  * `expected` where one is. Never rejects, and puts nothing that was read into a problem but names and fingerprints.
  *
- * The files are read one after the other: what belongs together only by chance is for the caller to rule out, by reading
- * twice.
+ * The files are not read at one instant: what was found together only by chance is for the caller to rule out, by
+ * reading twice.
  */
 export async function readIdentity(paths: IdentityPaths, expected: SpiffeId | null, now: number): Promise<Reading> {
-  const problems: Problem[] = [];
-  const warnings: Problem[] = [];
+  const places = [...pathsByPlace(paths)];
+  const found = await Promise.all(places.map(([place, path]) => readText(place, path)));
+  const problems = found.flatMap((file) => file.problem ?? []);
+  const warnings = found.flatMap((file) => file.warning ?? []);
   const hash = createHash('sha256');
-  const read = async (place: string, path: string): Promise<string | null> => {
-    try {
-      const { bytes, mode } = await readContent(path, MAX_FILE_BYTES);
-      addPart(hash, bytes);
-      if (place === 'privateKey') warnings.push(...permissionWarnings(path, mode));
-      return Buffer.from(bytes).toString('utf8');
-    } catch (error) {
-      const what = error instanceof FileReadError ? error.message : 'it cannot be read';
-      addPart(hash, Buffer.from(`! ${what}`));
-      problems.push({ place: at(place, path), problem: what, remedy: 'Write it there, and let this process read it' });
-      return null;
-    }
-  };
-
-  const certificate = await read('certificate', paths.certificate);
-  const privateKey = await read('privateKey', paths.privateKey);
-  const texts: [trustDomain: string, text: string][] = [];
-  for (const [trustDomain, path] of Object.entries(paths.bundles)) {
-    const text = await read(bundlePlace(trustDomain), path);
-    if (text !== null) texts.push([trustDomain, text]);
-  }
+  for (const file of found) addPart(hash, Buffer.from(file.text ?? `! ${file.problem?.problem}`));
   const unreadable = problems.length > 0;
+  const [certificate = '', privateKey = '', ...bundleTexts] = found.map((file) => file.text ?? '');
+  const texts = Object.fromEntries(Object.keys(paths.bundles).map((name, index) => [name, bundleTexts[index] ?? '']));
 
   const judge = <T>(parse: () => T): T | null => {
     try {
       return parse();
     } catch (error) {
       // Whatever a file can bring about must not end the process that watches it.
-      const found = error instanceof ConfigurationError ? error.problems : [UNFORESEEN];
-      problems.push(...found.map((problem) => placed(problem, paths)));
+      const wrong = error instanceof ConfigurationError ? error.problems : [UNFORESEEN];
+      problems.push(...wrong.map((problem) => placed(problem, paths)));
       return null;
     }
   };
-  const svid = certificate !== null && privateKey !== null ? judge(() => parseSvid(certificate, privateKey)) : null;
-  const bundles = texts.length > 0 ? judge(() => parseBundles(Object.fromEntries(texts))) : null;
-  if (svid !== null && bundles !== null && !unreadable) {
+  const svid = unreadable ? null : judge(() => parseSvid(certificate, privateKey));
+  const bundles = unreadable ? null : judge(() => parseBundles(texts));
+  if (svid !== null && bundles !== null) {
     const wrong = judge(() => identityProblems(svid, bundles, now)) ?? [];
     problems.push(...wrong.map((problem) => placed(problem, paths)));
     if (expected !== null && svid.spiffeId !== expected) {
@@ -110,6 +94,24 @@ export async function readIdentity(paths: IdentityPaths, expected: SpiffeId | nu
   };
 }
 
+interface FileText {
+  readonly text: string | null;
+  readonly problem?: Problem;
+  readonly warning?: Problem | undefined;
+}
+
+async function readText(place: string, path: string): Promise<FileText> {
+  try {
+    const { bytes, mode } = await readContent(path, MAX_FILE_BYTES);
+    const warning = place === 'privateKey' ? permissionWarning(path, mode) : undefined;
+    return { text: Buffer.from(bytes).toString('utf8'), warning };
+  } catch (error) {
+    const problem = error instanceof FileReadError ? error.message : 'it cannot be read';
+    const remedy = 'Write it there, and let this process read it';
+    return { text: null, problem: { place: at(place, path), problem, remedy } };
+  }
+}
+
 /** The same for two sets that say the same, however their files are laid out. */
 export function digestOfMaterial({ svid, bundles }: X509Material): string {
   const hash = createHash('sha256');
@@ -126,10 +128,10 @@ function addPart(hash: Hash, bytes: Uint8Array): void {
   hash.update(`${bytes.length}:`).update(bytes);
 }
 
-function permissionWarnings(path: string, mode: number): Problem[] {
-  if (process.platform === 'win32' || (mode & READABLE_OR_WRITABLE_BY_OTHERS) === 0) return [];
+function permissionWarning(path: string, mode: number): Problem | undefined {
+  if (process.platform === 'win32' || (mode & READABLE_OR_WRITABLE_BY_OTHERS) === 0) return undefined;
   const problem = `every user of this machine can read or write it (mode 0${mode.toString(8)})`;
-  return [{ place: at('privateKey', path), problem, remedy: 'Give it mode 0600, or 0640 with a group of its own' }];
+  return { place: at('privateKey', path), problem, remedy: 'Give it mode 0600, or 0640 with a group of its own' };
 }
 
 /** The parsers know a problem by its option; here the file is known too. */

@@ -75,9 +75,10 @@ export async function fileIdentity(options: FileIdentityOptions): Promise<FileId
   return new FileIdentitySource(paths, { clock, rereadMs: rereadSeconds * 1000 }, first.material, first.warnings);
 }
 
+/** How long announcements are gathered before the files are read. */
+const GATHER_MS = 20;
 /** Between two readings that must be the same; then, while a set is no good, for how long it is given time. */
 const WAITS_MS = [50, 100, 200, 400, 800, 1600];
-const [SETTLE_MS = 50] = WAITS_MS;
 
 const WELL: readonly Problem[] = Object.freeze([]);
 
@@ -152,7 +153,7 @@ class FileIdentitySource extends PublishedIdentity implements FileIdentity {
     this.#again = true;
     this.#following ??= (async () => {
       while (this.#again && !this.#closing.signal.aborted) {
-        await this.#settings.clock.delay(SETTLE_MS, this.#closing.signal);
+        await this.#settings.clock.delay(GATHER_MS, this.#closing.signal);
         this.#again = false;
         await this.#settle();
       }
