@@ -144,7 +144,7 @@ class FileIdentitySource extends PublishedIdentity implements FileIdentity {
     while (!signal.aborted) {
       await this.#settings.clock.delay(this.#settings.rereadMs, signal);
       this.#watch.rearm();
-      await this.#follow();
+      void this.#follow();
     }
   }
 

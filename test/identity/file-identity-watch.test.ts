@@ -11,14 +11,17 @@ import {
   nudge,
   untilSource,
 } from '../support/identity-files.js';
-import { leaf, NOW, root } from './support.js';
+import { HOUR, leaf, NOW, root } from './support.js';
 
-const ca = root();
+// Fixed, since the fake clock stands still while certificates are made.
+const LASTING = { notBefore: NOW - HOUR, notAfter: NOW + HOUR };
+const ca = root(LASTING);
+const minted = () => leaf(ca, LASTING);
 const NEVER = 10 ** 9;
 
-const texts = (minted: MintedCertificate, bundle = ca.pem): IdentityTexts => ({
-  certificate: minted.pem,
-  privateKey: minted.privateKeyPem,
+const texts = (of: MintedCertificate, bundle = ca.pem): IdentityTexts => ({
+  certificate: of.pem,
+  privateKey: of.privateKeyPem,
   bundle,
 });
 
@@ -26,10 +29,10 @@ describe('identity/file-identity: ways of writing', () => {
   let folder: IdentityFolder;
   let source: FileIdentity;
   let clock: FakeClock;
-  const first = leaf(ca);
+  const first = minted();
   const fingerprint = () => source.current().svid.fingerprint;
-  const shows = (minted: MintedCertificate) =>
-    untilSource(source, clock, () => source.current().svid.fingerprint === minted.fingerprint);
+  const shows = (of: MintedCertificate) =>
+    untilSource(source, clock, () => source.current().svid.fingerprint === of.fingerprint);
 
   const open = async (layout?: Layout) => {
     clock = createFakeClock(NOW);
@@ -49,7 +52,7 @@ describe('identity/file-identity: ways of writing', () => {
       const generations: number[] = [];
       source.onChange(({ generation }) => generations.push(generation));
       for (let round = 0; round < 3; round++) {
-        const next = leaf(ca);
+        const next = minted();
         await folder.write(texts(next));
         await shows(next);
         expect(source.current().svid.privateKeyPem).to.equal(next.privateKeyPem);
@@ -60,7 +63,7 @@ describe('identity/file-identity: ways of writing', () => {
 
     it(`follows a bundle ${name}`, async () => {
       await open(layout);
-      const second = root();
+      const second = root(LASTING);
       await folder.write(texts(first, second.pem + ca.pem));
       await untilSource(source, clock, () => source.current().bundles.get('acme.example' as never)?.length === 2);
       expect(fingerprint()).to.equal(first.fingerprint);
@@ -77,10 +80,10 @@ describe('identity/file-identity: ways of writing', () => {
       const problems: unknown[] = [];
       source.onChange((context) => seen.push(context.svid.fingerprint));
       source.onProblem((found) => problems.push(found));
-      const next = leaf(ca);
+      const next = minted();
       await folder.writeParts({ [order[0]]: texts(next)[order[0]] });
-      const started = clock.now();
-      while (clock.now() < started + 1000) await nudge(clock);
+      const later = clock.now() + 1000;
+      await untilSource(source, clock, () => clock.now() >= later);
       expect(fingerprint()).to.equal(first.fingerprint);
       await folder.writeParts({ [order[1]]: texts(next)[order[1]] });
       await shows(next);
@@ -89,7 +92,8 @@ describe('identity/file-identity: ways of writing', () => {
   }
 
   it('half of a bundle, which is a bundle too, is not used: a set must be found twice', async () => {
-    const second = root();
+    const second = root(LASTING);
+    const third = root(LASTING);
     const half = ca.pem + second.pem;
     let between = false;
     clock = createFakeClock(NOW);
@@ -101,7 +105,7 @@ describe('identity/file-identity: ways of writing', () => {
         // Between the first and the second reading the writer goes on.
         if (ms === 50 && !between) {
           between = true;
-          await folder.writeParts({ bundle: half + root().pem });
+          await folder.writeParts({ bundle: half + third.pem });
         }
       },
     };
@@ -123,7 +127,7 @@ describe('identity/file-identity: ways of writing', () => {
     await chmod(folder.file('privateKey'), 0o644);
     await untilSource(source, clock, () => source.status.warnings.length > 0);
     expect([seen, source.status.lastError]).to.deep.equal([[], null]);
-    const next = leaf(ca);
+    const next = minted();
     await folder.write(texts(next));
     await shows(next);
     expect(seen).to.deep.equal([next.fingerprint]);
@@ -137,7 +141,7 @@ describe('identity/file-identity: ways of writing', () => {
     await source.close();
     expect(clock.pending).to.equal(0);
     expect(handles()?.watches).to.equal(before?.watches);
-    await folder.write(texts(leaf(ca)));
+    await folder.write(texts(minted()));
     expect(() => source.current()).to.throw('used after close()');
   });
 
@@ -145,7 +149,7 @@ describe('identity/file-identity: ways of writing', () => {
     this.timeout(120_000);
     if (handles() === null) this.skip();
     await open(LAYOUTS['behind ..data, swapped as Kubernetes does']);
-    const sets = [texts(leaf(ca)), texts(first)];
+    const sets = [texts(minted()), texts(first)];
     const rotate = async (round: number) => {
       const { generation } = source.current();
       await folder.write(sets[round % 2] as IdentityTexts);

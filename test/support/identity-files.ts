@@ -148,16 +148,21 @@ export class IdentityFolder {
 }
 
 /** Waits for a source on a clock of its own, moving that clock on only where the source waits to read again. */
-export async function untilSource(source: FileIdentity, clock: FakeClock, holds: () => boolean): Promise<void> {
+export function untilSource(source: FileIdentity, clock: FakeClock, holds: () => boolean): Promise<void> {
+  return untilClock(clock, holds, () => JSON.stringify(source.status));
+}
+
+/** Waits until something holds, moving `clock` on whenever more than `idle` delays (the periodic reading) are pending. */
+export async function untilClock(clock: FakeClock, holds: () => boolean, what: () => string, idle = 1): Promise<void> {
   const end = Date.now() + 8_000;
   while (!holds()) {
-    if (Date.now() > end) throw new Error(`waited in vain; status: ${JSON.stringify(source.status)}`);
-    await nudge(clock);
+    if (Date.now() > end) throw new Error(`waited in vain: ${what()}`);
+    await nudge(clock, idle);
   }
 }
 
-/** Moves on a clock when more is pending on it than the periodic reading. */
-export async function nudge(clock: FakeClock): Promise<void> {
-  if (clock.pending > 1) await clock.advance(50);
+/** One turn, and 50 ms where more than `idle` delays are pending. */
+export async function nudge(clock: FakeClock, idle = 1): Promise<void> {
+  if (clock.pending > idle) await clock.advance(50);
   await turn();
 }
