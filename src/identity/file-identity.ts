@@ -79,6 +79,8 @@ export async function fileIdentity(options: FileIdentityOptions): Promise<FileId
 const GATHER_MS = 20;
 /** Between two readings that must be the same; then, while a set is no good, for how long it is given time. */
 const WAITS_MS = [50, 100, 200, 400, 800, 1600];
+/** A writer that does not come to rest is a problem too. */
+const MOST_READINGS = 64;
 
 const WELL: readonly Problem[] = Object.freeze([]);
 
@@ -168,12 +170,18 @@ class FileIdentitySource extends PublishedIdentity implements FileIdentity {
     const { signal } = this.#closing;
     let reading = await this.#read();
     if (this.#inUse(reading)) return this.#report(WELL, reading.warnings);
-    for (const wait of WAITS_MS) {
+    let unchanged = 0;
+    for (let readings = 1; readings < MOST_READINGS; readings++) {
+      const wait = WAITS_MS[unchanged];
+      if (wait === undefined) break;
       await this.#settings.clock.delay(wait, signal);
       if (signal.aborted) return;
       const { digest } = reading;
       reading = await this.#read();
-      if (reading.material !== null && reading.digest === digest) return this.#use(reading.material, reading.warnings);
+      // What changed since is being written still.
+      if (reading.digest !== digest) unchanged = 0;
+      else if (reading.material !== null) return this.#use(reading.material, reading.warnings);
+      else unchanged += 1;
     }
     this.#report(reading.material === null ? reading.problems : [restless(this.#paths)], reading.warnings);
   }
