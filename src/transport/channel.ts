@@ -9,7 +9,7 @@ import { constants } from 'node:crypto';
 import { createSecureContext, type DetailedPeerCertificate, type PeerCertificate } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import type { X509Context } from '../identity/types.js';
-import { type ChannelGeneration, GuardedClientCall } from './client-call.js';
+import { type CallHome, type ChannelGeneration, GuardedClientCall } from './client-call.js';
 import { authoritiesPem } from './server-credentials.js';
 
 /** Decides about the server's certificate chain (DER, leaf first): what is wrong with it, or `null`. */
@@ -59,6 +59,17 @@ export class GuardedChannel implements grpc.ChannelInterface {
   #closed = false;
   readonly #onClosed: () => void;
   readonly #watchers = new Set<Watcher>();
+  /** How many calls have started over each generation and not ended; the generations before this one close at none. */
+  readonly #running = new Map<ChannelGeneration, number>();
+  readonly #home: CallHome = {
+    enter: () => {
+      const generation = this.#generation;
+      this.#running.set(generation, (this.#running.get(generation) ?? 0) + 1);
+      return generation;
+    },
+    leave: (generation) => this.#leave(generation),
+    getTarget: () => this.getTarget(),
+  };
 
   /** @param onClosed called once, when the client that owns the channel closes it */
   constructor(first: ChannelGeneration, onClosed: () => void) {
@@ -66,11 +77,14 @@ export class GuardedChannel implements grpc.ChannelInterface {
     this.#onClosed = onClosed;
   }
 
-  /** Calls from now on use `next`; those that run over the generation before it finish there. */
+  /**
+   * Calls from now on use `next`; those that started before finish over the generation they started with, also where
+   * they still wait for a token or a connection, and the renewals of their streams go there too.
+   */
   rotate(next: ChannelGeneration): void {
     const old = this.#generation;
     this.#generation = next;
-    old.channel.close();
+    if (!this.#running.has(old)) old.channel.close();
     for (const watcher of [...this.#watchers]) watcher.settle();
   }
 
@@ -78,7 +92,7 @@ export class GuardedChannel implements grpc.ChannelInterface {
     if (this.#closed) return;
     this.#closed = true;
     this.#onClosed();
-    this.#generation.channel.close();
+    for (const { channel } of new Set([this.#generation, ...this.#running.keys()])) channel.close();
     for (const watcher of [...this.#watchers]) watcher.settle(new Error('The channel was closed.'));
   }
 
@@ -112,13 +126,22 @@ export class GuardedChannel implements grpc.ChannelInterface {
     ...[method, deadline, host, parent, flags]: Parameters<grpc.ChannelInterface['createCall']>
   ): ReturnType<grpc.ChannelInterface['createCall']> {
     if (this.#closed) throw new Error('The channel has been closed.');
-    return new GuardedClientCall(this.#generation, {
+    return new GuardedClientCall(this.#home, {
       method,
       deadline,
       host,
       parent,
       flags,
     });
+  }
+
+  #leave(generation: ChannelGeneration): void {
+    const left = (this.#running.get(generation) ?? 0) - 1;
+    if (left > 0) this.#running.set(generation, left);
+    else {
+      this.#running.delete(generation);
+      if (generation !== this.#generation && !this.#closed) generation.channel.close();
+    }
   }
 }
 

@@ -20,6 +20,13 @@ export interface ChannelGeneration {
   readonly tokens: TokenAttachment | null;
 }
 
+/** What a call is made through: the generation it finds there when it starts stays open until it has ended. */
+export interface CallHome {
+  enter(): ChannelGeneration;
+  leave(generation: ChannelGeneration): void;
+  getTarget(): string;
+}
+
 /** Where the calls of one generation get their tokens. */
 export interface TokenAttachment {
   /** A known token that may be used now; `null` when one must be obtained. Synchronous: the hot path. */
@@ -52,7 +59,9 @@ interface Sent {
 
 /** A call that carries its token by itself. */
 export class GuardedClientCall implements Call {
-  readonly #generation: ChannelGeneration;
+  readonly #home: CallHome;
+  /** The generation of the time the call started. */
+  #generation: ChannelGeneration | null = null;
   readonly #arguments: CallArguments;
   #inner: Call | null = null;
   #listener: Listener | null = null;
@@ -70,8 +79,8 @@ export class GuardedClientCall implements Call {
   #deadlineTimer: NodeJS.Timeout | null = null;
   #streamEnded: (() => void) | null = null;
 
-  constructor(generation: ChannelGeneration, args: CallArguments) {
-    this.#generation = generation;
+  constructor(home: CallHome, args: CallArguments) {
+    this.#home = home;
     this.#arguments = args;
   }
 
@@ -86,6 +95,7 @@ export class GuardedClientCall implements Call {
       this.#end(grpc.status.INTERNAL, 'The metadata holds "authorization", which the client guard sets itself.');
       return;
     }
+    this.#generation = this.#home.enter();
     const { tokens } = this.#generation;
     if (tokens === null) {
       this.#begin(null);
@@ -135,7 +145,7 @@ export class GuardedClientCall implements Call {
   }
 
   getPeer(): string {
-    return this.#inner?.getPeer() ?? this.#generation.channel.getTarget();
+    return this.#inner?.getPeer() ?? this.#home.getTarget();
   }
 
   getCallNumber(): number {
@@ -150,7 +160,7 @@ export class GuardedClientCall implements Call {
 
   onReceiveMetadata(metadata: grpc.Metadata): void {
     this.#commit();
-    if (this.#token !== null) this.#streamEnded = this.#generation.tokens?.opened(metadata, this.#token) ?? null;
+    if (this.#token !== null) this.#streamEnded = this.#generation?.tokens?.opened(metadata, this.#token) ?? null;
     this.#listener?.onReceiveMetadata(metadata);
   }
 
@@ -161,7 +171,7 @@ export class GuardedClientCall implements Call {
 
   onReceiveStatus(status: Status): void {
     if (this.#ended) return;
-    const { tokens } = this.#generation;
+    const tokens = this.#generation?.tokens;
     if (this.#retryable && !this.#retried && tokens?.curable(status) === true) {
       this.#retried = true;
       this.#inner = null;
@@ -175,7 +185,16 @@ export class GuardedClientCall implements Call {
 
   #begin(token: string | null): void {
     const { method, deadline, host, parent, flags } = this.#arguments;
-    const inner = this.#generation.channel.createCall(method, deadline, host, parent, flags);
+    let inner: Call | undefined;
+    try {
+      inner = this.#generation?.channel.createCall(method, deadline, host, parent, flags);
+    } catch {
+      // The client was closed while the call waited for its token.
+    }
+    if (inner === undefined) {
+      this.#end(grpc.status.UNAVAILABLE, 'The channel was closed before the call could start.');
+      return;
+    }
     this.#inner = inner;
     this.#token = token;
     let metadata = this.#metadata ?? new grpc.Metadata();
@@ -260,6 +279,7 @@ export class GuardedClientCall implements Call {
     this.#stopWatching();
     this.#sent = [];
     this.#streamEnded?.();
+    if (this.#generation !== null) this.#home.leave(this.#generation);
     this.#listener?.onReceiveStatus(status);
   }
 }

@@ -118,6 +118,32 @@ describe('identity/file-identity: ways of writing', () => {
     expect(between).to.equal(true);
   });
 
+  it('a writer that does not come to rest is reported, and followed when it does', async () => {
+    const sets = [texts(first), texts(minted()), texts(minted())];
+    let written = 0;
+    let resting = false;
+    clock = createFakeClock(NOW);
+    folder = await IdentityFolder.create(texts(first));
+    const watched: Clock = {
+      now: () => clock.now(),
+      async delay(ms, signal) {
+        if (ms === NEVER * 1000) return clock.delay(ms, signal);
+        if (ms === 50 && !resting) await folder.write(sets[++written % sets.length] as IdentityTexts);
+      },
+    };
+    source = await fileIdentity({ ...folder.options, clock: watched, rereadSeconds: NEVER });
+    const told = new Promise<string | undefined>((resolve) => {
+      source.onProblem(([problem]) => resolve(problem?.problem));
+    });
+    const last = minted();
+    await folder.write(texts(last));
+    expect(await told).to.equal('its set of files keeps changing');
+    expect(source.current().generation).to.equal(1);
+    resting = true;
+    await folder.write(texts(last));
+    await shows(last);
+  });
+
   it('a set that says the same in another layout is no change', async () => {
     await open();
     const seen: string[] = [];
