@@ -85,7 +85,7 @@ describe('identity/authenticate', () => {
     const authority = await createTestAuthority({ trustDomain: 'acme.example' });
     const identity = await authority.identity('agents/planner');
     const { svid, bundles: own } = identity.current();
-    const peer = authenticatePeer(svid.chain, own, OPTIONS) as AuthenticatedPeer;
+    const peer = authenticatePeer(svid.chain, own, { ...OPTIONS, now: Date.now() }) as AuthenticatedPeer;
     expect(peer.testAuthority).to.equal(true);
     expect(isTestAuthority(authority.ca.der)).to.equal(true);
     expect(isTestAuthority(root({ subject: { O: 'grpc-zero-trust TEST ONLY' } }).der)).to.equal(true);
