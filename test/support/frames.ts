@@ -94,6 +94,7 @@ export class FrameConnection {
   readonly #waiters = new Set<() => void>();
   #rest = Buffer.alloc(0);
   #closed = false;
+  #answering = false;
 
   private constructor(socket: TLSSocket) {
     this.socket = socket;
@@ -125,6 +126,11 @@ export class FrameConnection {
     connection.send(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(FRAME.settings, 0, 0, settings));
     await connection.receive((one) => one.type === FRAME.settings && (one.flags & FLAG.ack) === 0);
     return connection;
+  }
+
+  /** From now on pings are answered, as every honest client does. */
+  answerPings(): void {
+    this.#answering = true;
   }
 
   get closed(): boolean {
@@ -163,6 +169,15 @@ export class FrameConnection {
     await this.receive(() => false);
   }
 
+  /** Calls a unary method with an empty message, and says how the stream ended. */
+  call(stream: number, headers: readonly (readonly [string, string])[]): Promise<string> {
+    this.send(
+      frame(FRAME.headers, FLAG.endHeaders, stream, headerBlock(headers)),
+      frame(FRAME.data, FLAG.endStream, stream, grpcMessage()),
+    );
+    return this.outcome(stream);
+  }
+
   /** How the stream ended: `reset` with the code, `trailers`, or `closed` with the connection. */
   async outcome(stream: number): Promise<'trailers' | 'closed' | `reset ${number}` | `goaway ${number}`> {
     const last = await this.receive(
@@ -185,12 +200,16 @@ export class FrameConnection {
     while (this.#rest.length >= 9) {
       const length = this.#rest.readUIntBE(0, 3);
       if (this.#rest.length < 9 + length) break;
-      this.frames.push({
+      const one: Frame = {
         type: this.#rest.readUInt8(3),
         flags: this.#rest.readUInt8(4),
         stream: this.#rest.readUInt32BE(5) & 0x7fffffff,
         payload: this.#rest.subarray(9, 9 + length),
-      });
+      };
+      this.frames.push(one);
+      if (this.#answering && one.type === FRAME.ping && (one.flags & FLAG.ack) === 0) {
+        this.send(frame(FRAME.ping, FLAG.ack, 0, one.payload));
+      }
       this.#rest = this.#rest.subarray(9 + length);
     }
     this.#wake();
