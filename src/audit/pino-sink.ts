@@ -8,6 +8,7 @@ import { mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { ConfigurationError } from '../errors.js';
+import { LineWriter } from './line.js';
 import type { AuditEvent, AuditSink } from './types.js';
 
 /** Options of {@link pinoAudit}. */
@@ -18,8 +19,10 @@ export interface PinoAuditOptions {
   readonly logger?: Logger;
 }
 
-/** Lines are handed to the file this many characters at a time: joining them is cheaper than writing each. */
-const BATCH_LENGTH = 12_000;
+/** Lines are handed to the file this many bytes at a time: the file is written by another thread, which is woken each time. */
+const BATCH_BYTES = 65_536;
+/** No character of a text takes more in UTF-8. */
+const BYTES_PER_UNIT = 3;
 const FLUSH_MS = 100;
 /** What may wait for a file that does not take it; beyond that, records are lost rather than the process. */
 const MOST_WAITING_BYTES = 64 * 1024 * 1024;
@@ -35,44 +38,61 @@ export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
   const { logger, destination = 1 } = options;
   if (logger !== undefined) return { write: (event) => emit(logger, event), close: async () => {} };
   const descriptor = openDestination(destination);
-  const file = pino.destination({ dest: descriptor, sync: false, maxLength: MOST_WAITING_BYTES });
+  const file = pino.destination({
+    dest: descriptor,
+    sync: false,
+    maxLength: MOST_WAITING_BYTES,
+    contentMode: 'buffer',
+  });
   file.on('error', () => {
     // A file that is gone must not take the process with it; what it did not take is lost, as documented.
   });
-  let held = '';
+  // Bytes, not text: lines that were joined as text would be kept in a thousand pieces until they are written.
+  let held = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  let from = 0;
+  let to = 0;
   let timer: NodeJS.Timeout | null = null;
+  // In this mode it takes bytes, which its types do not know.
+  const write = (bytes: Buffer): unknown => file.write(bytes as unknown as string);
   const flush = (): void => {
     if (timer !== null) clearTimeout(timer);
     timer = null;
-    const lines = held;
-    held = '';
-    if (lines !== '') file.write(lines);
+    if (to > from) write(held.subarray(from, to));
+    from = to;
   };
-  const batch = {
-    write(line: string): void {
-      held += line;
-      if (held.length >= BATCH_LENGTH) flush();
-      else if (timer === null) {
-        timer = setTimeout(flush, FLUSH_MS);
-        timer.unref();
+  const hold = (line: string): void => {
+    const most = line.length * BYTES_PER_UNIT;
+    if (to + most > BATCH_BYTES) {
+      flush();
+      if (most > BATCH_BYTES) {
+        write(Buffer.from(line));
+        return;
       }
-    },
+      held = Buffer.allocUnsafeSlow(BATCH_BYTES);
+      from = 0;
+      to = 0;
+    }
+    to += held.write(line, to);
+    if (timer === null) {
+      timer = setTimeout(flush, FLUSH_MS);
+      timer.unref();
+    }
   };
   // A process that ends by itself without closing its sink still writes what is held.
   const atExit = (): void => {
     try {
       file.flushSync();
-      writeSync(descriptor, held);
+      writeSync(descriptor, held, from, to - from);
     } catch {
       // The file is gone.
     }
   };
   process.once('exit', atExit);
-  const own = pino({ base: null, timestamp: false, messageKey: 'message' }, batch);
+  const lines = new LineWriter();
   let closed: Promise<void> | null = null;
   return {
     write(event) {
-      if (closed === null) emit(own, event);
+      if (closed === null) hold(lines.lineOf(event));
     },
     close() {
       closed ??= new Promise((resolve) => {
