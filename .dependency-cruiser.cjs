@@ -1,12 +1,12 @@
 // Who may import whom. Imports point down four ranks, and each outside library has the rooms it belongs to:
-//   0  errors, clock, lifecycle, call, pattern
+//   0  errors, clock, lifecycle, call, pattern, watched-file
 //   1  the rooms, each importing rank 0 and only types from other rooms
 //   2  the guards
 //   3  the edges (testing, cli, ...) and the front door
 // `node scripts/structure.mjs` holds the sources to it. A file that has no rank here is a violation too.
 'use strict';
 
-const RANK_0 = '^src/(errors|clock|lifecycle|call|pattern)\\.ts$';
+const RANK_0 = '^src/(errors|clock|lifecycle|call|pattern|watched-file)\\.ts$';
 const ROOM = '^src/(identity|token|policy|audit|wire|transport)/';
 const GUARD = '^src/(server|client)-';
 const EDGE = '^src/(index\\.ts$|(authority|spiffe|redis|opentelemetry|testing|cli)/)';

@@ -49,11 +49,12 @@ export {
 } from './errors.js';
 // Layers, each the function that guards live calls
 export { type ChainOptions, verifyChain } from './identity/chain.js';
+// Identity
+export { type FileIdentity, type FileIdentityOptions, fileIdentity } from './identity/file-identity.js';
 export { type PeerRole, peerIdentityOf } from './identity/leaf.js';
 export { parseSpiffeId } from './identity/spiffe-id.js';
-// Identity
 export { type StaticIdentityOptions, staticIdentity } from './identity/static-identity.js';
-export type { TrustBundles, X509Context, X509Source, X509Svid } from './identity/types.js';
+export type { TrustBundles, X509Context, X509Source, X509SourceStatus, X509Svid } from './identity/types.js';
 export type { Closeable } from './lifecycle.js';
 export type { SubjectPattern } from './pattern.js';
 export { decide } from './policy/authorizer.js';

@@ -46,6 +46,8 @@ export interface Posture {
   };
   /** Rises with every change of the certificate or of the bundles. */
   readonly identityGeneration: number;
+  /** Why the newest identity was refused and the one before it kept; `null` when the newest is in force. */
+  readonly identityProblem: string | null;
   /** SHA-256 over the authorities of each trust domain, base64url. */
   readonly bundles: Readonly<Record<string, string>>;
   readonly policyDigest: string;
@@ -145,7 +147,11 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
     (method, call) => new GuardedCall(pipeline, method, call),
   );
 
+  const identityRefused = ([first, ...more]: readonly Problem[]): void => {
+    if (first !== undefined) recorder.guard('identity-refused', { ...first, furtherProblems: more.length });
+  };
   const stop = [
+    options.identity.onProblem?.(identityRefused) ?? (() => {}),
     revocations.onChange(() => {
       connections.reconsider();
       recorder.guard('revocations-changed', { epoch: epochOf(revocations) });
@@ -161,6 +167,7 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
     }),
   ];
   recorder.guard('started', { spiffeId: svid.spiffeId, policyDigest: effective.digest, methods: effective.rules.size });
+  identityRefused(options.identity.status?.problems ?? []);
   if (allowTestAuthority) recorder.guard('unsafe-test-authority', { spiffeId: svid.spiffeId });
   if (options.shadow !== undefined) {
     recorder.guard('shadow', {
@@ -187,6 +194,7 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
       const context = options.identity.current();
       const live = [...connections.live];
       const { shadow } = options;
+      const refused = options.identity.status?.lastError ?? null;
       return {
         spiffeId: context.svid.spiffeId,
         certificate: {
@@ -196,6 +204,7 @@ export async function createServerGuard(options: ServerGuardOptions): Promise<Se
           remainingSeconds: Math.floor((context.svid.notAfter - clock.now()) / 1000),
         },
         identityGeneration: context.generation,
+        identityProblem: refused === null ? null : `${refused.place}: ${refused.problem}`,
         bundles: Object.fromEntries([...context.bundles].map(([domain, roots]) => [domain, digestOf(roots)])),
         policyDigest: effective.digest,
         methods: effective.rules.size,

@@ -5,6 +5,7 @@
  */
 
 import type { SpiffeId, TrustDomain } from '../call.js';
+import type { Problem } from '../errors.js';
 import type { Closeable } from '../lifecycle.js';
 
 /** A workload's own X.509-SVID. */
@@ -36,9 +37,28 @@ export interface X509Context {
   readonly bundles: TrustBundles;
 }
 
+/** How a source is doing. */
+export interface X509SourceStatus {
+  /** Why the material it found last is not in use, or is no good any more; `null` when all is well. */
+  readonly lastError: Problem | null;
+  /** All of it; empty when all is well. */
+  readonly problems: readonly Problem[];
+  /** Since when there have been problems, milliseconds since the Unix epoch; `null` when there are none. */
+  readonly since: number | null;
+  /** What is unwise, and no reason to refuse. */
+  readonly warnings: readonly Problem[];
+}
+
 /** A source of identity. It exists only once it holds its first good material, and never publishes half of a change. */
 export interface X509Source extends Closeable {
   current(): X509Context;
   /** Called after each change; the returned function removes the listener. */
   onChange(listener: (context: X509Context) => void): () => void;
+  /** How it is doing, where it can say. */
+  readonly status?: X509SourceStatus;
+  /**
+   * Called with the problems of material that is not used, once for each new set of problems; the returned function
+   * removes the listener. Absent where a source has nothing to report.
+   */
+  onProblem?(listener: (problems: readonly Problem[]) => void): () => void;
 }

@@ -44,7 +44,9 @@ function collect(rule: MethodRule, message: unknown, hashKey: Uint8Array): reado
   return found;
 }
 
-function nameOf({ segments: parts, placeholders }: Template, segments: readonly string[], hashKey: Uint8Array): string {
+function nameOf(template: Template, segments: readonly string[], hashKey: Uint8Array): string {
+  if (!template.sensitive) return segments.join('/');
+  const { segments: parts, placeholders } = template;
   const shown = parts.map((part, index) => {
     const segment = segments[index] ?? '';
     if (typeof part === 'string' || placeholders[part]?.sensitive !== true) return segment;

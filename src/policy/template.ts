@@ -26,6 +26,8 @@ export interface Template {
   /** Literal segments as text, the others by their index in `placeholders`. */
   readonly segments: readonly (string | number)[];
   readonly placeholders: readonly Placeholder[];
+  /** Whether one of the fields is marked sensitive. */
+  readonly sensitive: boolean;
   /** The way to the one repeated field every element of which is a resource; `null` when there is none. */
   readonly each: { readonly path: string; readonly steps: readonly Step[] } | null;
 }
@@ -79,7 +81,7 @@ export function compileTemplate(text: string, input: MessageModel): Template | T
     segments.push(placeholders.length);
     placeholders.push(found.placeholder);
   }
-  return { text, segments, placeholders, each };
+  return { text, segments, placeholders, sensitive: placeholders.some((one) => one.sensitive), each };
 }
 
 type Resolved = { readonly placeholder: Placeholder; readonly each: Template['each'] };

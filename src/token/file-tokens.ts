@@ -5,9 +5,9 @@
  */
 
 import type { Closeable } from '../lifecycle.js';
+import { FileReadError, readBounded } from '../watched-file.js';
 import { MAX_TOKEN_BYTES } from './jws.js';
 import type { TokenRequest, TokenSource } from './types.js';
-import { FileReadError, readBounded } from './watched-file.js';
 
 /** Why a client has no token. The message never holds a token. */
 export class TokenSourceError extends Error {

@@ -9,9 +9,9 @@ import type { JSONWebKeySet } from 'jose';
 import { type Clock, systemClock } from '../clock.js';
 import { ConfigurationError, type Problem } from '../errors.js';
 import { Listeners } from '../lifecycle.js';
+import { FileReadError, readBounded, type Watch, watchPaths } from '../watched-file.js';
 import { MAX_JWKS_BYTES, parseJwks } from './keys.js';
 import type { JwksSource } from './types.js';
-import { FileReadError, readBounded, type Watch, watchPath } from './watched-file.js';
 
 /**
  * A key set that never changes.
@@ -135,7 +135,7 @@ class FileJwksSource implements FileJwks {
   async #start(): Promise<void> {
     if (this.#closing.signal.aborted) throw new Error('fileJwks: used after close()');
     // Watching before reading: a change in between is seen twice rather than not at all.
-    this.#watch = watchPath(this.#path, () => void this.#read());
+    this.#watch = watchPaths([this.#path], () => void this.#read());
     await this.#read();
     if (this.#jwks === null) {
       this.#watch.close();

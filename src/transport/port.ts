@@ -36,19 +36,26 @@ export function watchingAlpn(silentConnectionMs: number): AlpnCallback {
 
 const VISIBLE = /^[ -~]*$/;
 
+/** The last value each connection sent that is fit to be shown: most often the next one is the same. */
+const lastVisible = new WeakMap<Http2Session, string>();
+
 /**
  * Shows grpc-js every `authorization` value that was sent, where Node would keep the first of several and say nothing;
  * and none that grpc-js would print, as it prints every value that is not ASCII.
  */
 function restoreAuthorization(
-  _stream: ServerHttp2Stream,
+  stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   _flags: number,
   ...[raw]: readonly unknown[]
 ): void {
   const { authorization } = headers;
   if (authorization === undefined) return;
-  if (!VISIBLE.test(authorization)) headers.authorization = 'Bearer (not ASCII)';
+  const { session } = stream;
+  if (session === undefined || lastVisible.get(session) !== authorization) {
+    if (!VISIBLE.test(authorization)) headers.authorization = 'Bearer (not ASCII)';
+    else if (session !== undefined) lastVisible.set(session, authorization);
+  }
   if (!Array.isArray(raw)) return;
   let values = 0;
   for (let i = 0; i < raw.length; i += 2) if (raw[i] === 'authorization') values += 1;

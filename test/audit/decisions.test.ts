@@ -179,6 +179,7 @@ function withSecretTaskId(rule: MethodRule): MethodRule {
     ...check,
     template: {
       ...check.template,
+      sensitive: true,
       placeholders: check.template.placeholders.map((one) => ({ ...one, sensitive: one.path === 'task_id' })),
     },
   }));

@@ -11,6 +11,7 @@ import {
   type ServerGuard,
   type ServerGuardOptions,
   type TokenSource,
+  type X509Source,
 } from 'grpc-zero-trust';
 import { createTestAuthority, recordingAudit, type TestAuthority, type TestIdentity } from 'grpc-zero-trust/testing';
 import protobuf from 'protobufjs';
@@ -45,6 +46,8 @@ export function fixturePolicy(): Promise<Policy> {
 
 type Overrides = Partial<Omit<ServerGuardOptions, 'identity' | 'tokens' | 'audit'>> & {
   readonly authority?: TestAuthority;
+  /** The identity of the server, with the SPIFFE ID `SERVER_ID`. Default: one of the authority. */
+  readonly identity?: X509Source;
   readonly issuer?: Partial<NonNullable<ServerGuardOptions['tokens']>['issuers'][number]>;
   readonly moreIssuers?: NonNullable<ServerGuardOptions['tokens']>['issuers'];
   readonly sessions?: boolean;
@@ -97,7 +100,7 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
     revocations,
     unsafeAllowTestAuthority: true,
     ...options,
-    identity: serverIdentity,
+    identity: options.identity ?? serverIdentity,
     audit: sink ?? audit,
     tokens: {
       issuers: [
