@@ -127,11 +127,17 @@ function drive(intercept: (call: Call) => Call, session: unknown, material: Mate
   const metadata = new grpc.Metadata();
   metadata.set('authorization', `Bearer ${material.token}`);
   const call = intercept(base as unknown as Call);
+  let request: unknown = null;
   call.start({
     onReceiveMetadata: () => call.startRead(),
-    onReceiveMessage: () => call.startRead(),
-    onReceiveHalfClose: () =>
-      call.sendMessage(REQUEST, () => call.sendStatus({ code: grpc.status.OK, details: 'OK', metadata: null })),
+    onReceiveMessage(message) {
+      request = message;
+      call.startRead();
+    },
+    onReceiveHalfClose() {
+      if (request === null) return;
+      call.sendMessage(request, () => call.sendStatus({ code: grpc.status.OK, details: 'OK', metadata: null }));
+    },
     onCancel: () => {},
   });
   base.listener?.onReceiveMetadata(metadata);

@@ -13,8 +13,23 @@ const SEGMENT_FORBIDDEN = /[/\\*%\p{Cc}\uFFFD]/u;
  */
 export function isSegment(text: string): boolean {
   if (text === '' || text === '.' || text === '..' || text === '-') return false;
-  if (/^[A-Za-z0-9_-]+$/.test(text)) return true;
+  if (isPlain(text)) return true;
   return !SEGMENT_FORBIDDEN.test(text) && text.isWellFormed();
+}
+
+/** Letters, digits, `_` and `-` only: by far most segments. A loop is several times faster here than an expression. */
+function isPlain(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    const plain =
+      (code >= 97 && code <= 122) ||
+      (code >= 48 && code <= 57) ||
+      (code >= 65 && code <= 90) ||
+      code === 45 ||
+      code === 95;
+    if (!plain) return false;
+  }
+  return true;
 }
 
 /** An anchored pattern over segments. */

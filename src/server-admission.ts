@@ -26,8 +26,7 @@ export interface CallAdmission extends Admission {
   readonly openedAt: number;
   /** The refusal that was not enforced, where the method is in shadow. */
   shadowed: Denial | null;
-  /** The message that is recorded: of a unary call itself, until it ends; of a stream the resources it named. */
-  message: unknown;
+  /** What the message that is recorded named; `null` before there was one. */
   resources: readonly AuditedResource[] | null;
 }
 

@@ -13,7 +13,7 @@ import type { Principal } from './call.js';
 import type { Clock } from './clock.js';
 import { type Denial, deny, REASONS } from './errors.js';
 import type { X509Context } from './identity/types.js';
-import { auditedResources } from './policy/audited.js';
+import { AuditedResources, auditedResources } from './policy/audited.js';
 import { callerAllowed } from './policy/callers.js';
 import type { AuditedResource, Authorizer, MethodRule, Policy } from './policy/types.js';
 import {
@@ -204,7 +204,6 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       bearer: caller,
       openedAt: now,
       shadowed,
-      message: null,
       resources: null,
       endsAt: call.streaming ? this.endOf(rule, caller, notAfter, now) : Number.POSITIVE_INFINITY,
       streamId: call.streaming && this.renewable && caller.token !== null && !rule.singleUse ? call.decisionId : null,
@@ -245,16 +244,22 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       const ended = this.stillAllowed(call, admission);
       if (ended !== null) return ended;
     }
-    let refused: Denial | null = null;
-    for (const caller of rights) refused ??= this.#parts.authorizer.message(rule, caller.principal, message);
     const first = call.messages === 0;
-    // What was asked is recorded from the first message, and from one that is refused.
-    if (first || refused !== null) this.#remember(call, admission, message);
-    if (refused !== null) {
+    // What was asked is recorded from the first message, while it is checked, and from one that is refused.
+    const log = first && rule.checks.length > 0 ? new AuditedResources(this.#hashKey) : null;
+    let refused: Denial | null = null;
+    for (const caller of rights) {
+      const own = caller === rights[0] ? log : null;
+      refused ??= this.#parts.authorizer.message(rule, caller.principal, message, own);
+    }
+    if (refused === null) {
+      if (log !== null) admission.resources = log.list();
+    } else {
+      admission.resources = auditedResources(rule, message, this.#hashKey);
       if (!this.#inShadow(rule, this.clock.now())) return refused;
       admission.shadowed ??= refused;
     }
-    return first && !call.requestStream ? this.#settle(call, admission, this.#resourcesOf(admission)) : null;
+    return first && !call.requestStream ? this.#settle(call, admission, admission.resources ?? NO_RESOURCES) : null;
   }
 
   /** Uses up a single-use token, then keeps the record of methods that require it. */
@@ -345,7 +350,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     this.#parts.connections.live.forget(connection);
     if (denial === null && admission?.shadowed == null && admission?.rule.audit.level === 'refused') return;
     const who = admission?.caller.audit ?? deniedCaller(denial) ?? connection.state?.audit ?? UNKNOWN_CALLER;
-    const resources = admission === null ? NO_RESOURCES : this.#resourcesOf(admission);
+    const resources = admission?.resources ?? NO_RESOURCES;
     const phase = call.streaming && admission !== null ? 'closed' : 'call';
     const { outcome, denial: shown } = admission === null ? UNDECIDED : outcomeOf(admission, denial);
     this.recorder.decision(call, who, { outcome, denial: denial ?? shown, phase, resources });
@@ -379,18 +384,5 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
   #inShadow(rule: MethodRule, now: number): boolean {
     const { shadow } = this.#parts;
     return shadow !== undefined && this.#shadowed.has(rule.method) && now < shadow.until.getTime();
-  }
-
-  /** A stream may run for long: of it the names are kept, not the message. */
-  #remember(call: GuardCall, admission: CallAdmission, message: unknown): void {
-    const { rule } = admission;
-    if (rule.checks.length === 0) return;
-    if (call.streaming) admission.resources = auditedResources(rule, message, this.#hashKey);
-    else admission.message = message;
-  }
-
-  #resourcesOf({ rule, resources, message }: CallAdmission): readonly AuditedResource[] {
-    if (resources !== null) return resources;
-    return message === null ? NO_RESOURCES : auditedResources(rule, message, this.#hashKey);
   }
 }

@@ -8,6 +8,7 @@ import { mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { ConfigurationError } from '../errors.js';
+import { LineWriter } from './line.js';
 import type { AuditEvent, AuditSink } from './types.js';
 
 /** Options of {@link pinoAudit}. */
@@ -18,8 +19,10 @@ export interface PinoAuditOptions {
   readonly logger?: Logger;
 }
 
-/** Lines are handed to the file this many characters at a time: each write costs as much as a dozen lines. */
-const BATCH_LENGTH = 65_536;
+/** Lines are handed to the file this many bytes at a time: the file is written by another thread, which is woken each time. */
+const BATCH_BYTES = 65_536;
+/** No character of a text takes more in UTF-8. */
+const BYTES_PER_UNIT = 3;
 const FLUSH_MS = 100;
 /** What may wait for a file that does not take it; beyond that, records are lost rather than the process. */
 const MOST_WAITING_BYTES = 64 * 1024 * 1024;
@@ -44,44 +47,52 @@ export function pinoAudit(options: PinoAuditOptions = {}): AuditSink {
   file.on('error', () => {
     // A file that is gone must not take the process with it; what it did not take is lost, as documented.
   });
-  let held: string[] = [];
-  let heldLength = 0;
+  // Bytes, not text: lines that were joined as text would be kept in a thousand pieces until they are written.
+  let held = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  let from = 0;
+  let to = 0;
   let timer: NodeJS.Timeout | null = null;
-  const take = (): Buffer => {
-    if (timer !== null) clearTimeout(timer);
-    const lines = Buffer.from(held.join(''), 'utf8');
-    timer = null;
-    held = [];
-    heldLength = 0;
-    return lines;
-  };
+  // In this mode it takes bytes, which its types do not know.
+  const write = (bytes: Buffer): unknown => file.write(bytes as unknown as string);
   const flush = (): void => {
-    const lines = take();
-    // In this mode the destination takes bytes, which its type does not say.
-    if (lines.length > 0) (file as unknown as { write(bytes: Uint8Array): boolean }).write(lines);
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    if (to > from) write(held.subarray(from, to));
+    from = to;
+  };
+  const hold = (line: string): void => {
+    const most = line.length * BYTES_PER_UNIT;
+    if (to + most > BATCH_BYTES) {
+      flush();
+      if (most > BATCH_BYTES) {
+        write(Buffer.from(line));
+        return;
+      }
+      held = Buffer.allocUnsafeSlow(BATCH_BYTES);
+      from = 0;
+      to = 0;
+    }
+    to += held.write(line, to);
+    if (timer === null) {
+      timer = setTimeout(flush, FLUSH_MS);
+      timer.unref();
+    }
   };
   // A process that ends by itself without closing its sink still writes what is held.
   const atExit = (): void => {
     try {
       file.flushSync();
-      writeSync(descriptor, take());
+      writeSync(descriptor, held, from, to - from);
     } catch {
       // The file is gone.
     }
   };
   process.once('exit', atExit);
+  const lines = new LineWriter();
   let closed: Promise<void> | null = null;
   return {
     write(event) {
-      if (closed !== null) return;
-      const line = lineOf(event);
-      held.push(line);
-      heldLength += line.length;
-      if (heldLength >= BATCH_LENGTH) flush();
-      else if (timer === null) {
-        timer = setTimeout(flush, FLUSH_MS);
-        timer.unref();
-      }
+      if (closed === null) hold(lines.lineOf(event));
     },
     close() {
       closed ??= new Promise((resolve) => {
@@ -113,15 +124,7 @@ function openDestination(destination: string | number): number {
   }
 }
 
-/** A line as a pino logger writes it. Made in one piece: pino's own is put together from some sixty. */
-function lineOf(event: AuditEvent): string {
-  return `${JSON.stringify({ level: pino.levels.values[levelOf(event)], ...event })}\n`;
-}
-
 function emit(logger: Logger, event: AuditEvent): void {
-  logger[levelOf(event)](event);
-}
-
-function levelOf(event: AuditEvent): 'info' | 'warn' {
-  return event.type === 'decision' && event.outcome !== 'allowed' ? 'warn' : 'info';
+  if (event.type === 'decision' && event.outcome !== 'allowed') logger.warn(event);
+  else logger.info(event);
 }

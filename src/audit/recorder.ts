@@ -123,8 +123,12 @@ export class Recorder {
 
 /** The names come from messages: bounded and escaped as any other text from the network. */
 function safeResources(resources: readonly AuditedResource[]): readonly AuditedResource[] {
-  return resources.map(({ permission, resource }) => ({
-    permission,
-    resource: resource === null ? null : safeText(resource),
-  }));
+  for (const { resource } of resources) {
+    if (resource !== null && safeText(resource) !== resource) return resources.map(safeResource);
+  }
+  return resources;
+}
+
+function safeResource({ permission, resource }: AuditedResource): AuditedResource {
+  return { permission, resource: resource === null ? null : safeText(resource) };
 }

@@ -7,7 +7,7 @@
 import { createHmac } from 'node:crypto';
 import type { CompiledCheck } from './authorizer.js';
 import { eachResource, type Template } from './template.js';
-import type { AuditedResource, MethodRule } from './types.js';
+import type { AuditedResource, CheckRule, MethodRule, ResourceLog } from './types.js';
 
 const MOST = 16;
 const HASH_LENGTH = 22;
@@ -26,22 +26,45 @@ export function auditedResources(rule: MethodRule, message: unknown, hashKey: Ui
 }
 
 function collect(rule: MethodRule, message: unknown, hashKey: Uint8Array): readonly AuditedResource[] {
-  const found: AuditedResource[] = [];
-  let more = 0;
-  for (const { permission, template } of rule.checks as readonly CompiledCheck[]) {
-    if (template === null) {
-      found.push({ permission, resource: null });
+  const log = new AuditedResources(hashKey);
+  for (const check of rule.checks as readonly CompiledCheck[]) {
+    if (check.template === null) {
+      log.add(check, null);
       continue;
     }
-    const denial = eachResource(template, message, (segments) => {
-      if (found.length < MOST) found.push({ permission, resource: nameOf(template, segments, hashKey) });
-      else more += 1;
+    const denial = eachResource(check.template, message, (segments) => {
+      log.add(check, segments);
       return null;
     });
-    if (denial !== null) found.push({ permission, resource: null });
+    if (denial !== null) log.add(check, null);
   }
-  if (more > 0) found.push({ permission: '', resource: `and ${more} more` });
-  return found;
+  return log.list();
+}
+
+/** The resources of one message in the making. */
+export class AuditedResources implements ResourceLog {
+  readonly #hashKey: Uint8Array;
+  readonly #found: AuditedResource[] = [];
+  #more = 0;
+
+  constructor(hashKey: Uint8Array) {
+    this.#hashKey = hashKey;
+  }
+
+  add(check: CheckRule, segments: readonly string[] | null): void {
+    const { template } = check as CompiledCheck;
+    if (segments === null || template === null) this.#found.push({ permission: check.permission, resource: null });
+    else if (this.#found.length < MOST) {
+      this.#found.push({ permission: check.permission, resource: nameOf(template, segments, this.#hashKey) });
+    } else this.#more += 1;
+  }
+
+  /** What was added, and last how many more there were. */
+  list(): readonly AuditedResource[] {
+    if (this.#more > 0) this.#found.push({ permission: '', resource: `and ${this.#more} more` });
+    this.#more = 0;
+    return this.#found;
+  }
 }
 
 function nameOf(template: Template, segments: readonly string[], hashKey: Uint8Array): string {

@@ -9,7 +9,7 @@ import { type Denial, deny } from '../errors.js';
 import { callerAllowed } from './callers.js';
 import { coveredBy, type Held, rightsOf } from './grants.js';
 import { eachResource, type Template } from './template.js';
-import type { Authorizer, CheckRule, Decision, DecisionRequest, MethodRule, Policy } from './types.js';
+import type { Authorizer, CheckRule, Decision, DecisionRequest, MethodRule, Policy, ResourceLog } from './types.js';
 
 /** A check with its template prepared. */
 export interface CompiledCheck extends CheckRule {
@@ -38,14 +38,23 @@ function call(rule: MethodRule, principal: Principal): Denial | null {
   return null;
 }
 
-function message(rule: MethodRule, principal: Principal, request: unknown): Denial | null {
+function message(
+  rule: MethodRule,
+  principal: Principal,
+  request: unknown,
+  log: ResourceLog | null = null,
+): Denial | null {
   for (const check of rule.checks as readonly CompiledCheck[]) {
     if (check.template === null) {
-      if (check.resource === null) continue;
-      return deny('RESOURCE_INVALID', 'the template of the rule was not prepared');
+      if (check.resource !== null) return deny('RESOURCE_INVALID', 'the template of the rule was not prepared');
+      log?.add(check, null);
+      continue;
     }
     const held = rightsOf(principal).of(check.permission);
-    const denial = eachResource(check.template, request, (segments) => granted(check.permission, held, segments));
+    const denial = eachResource(check.template, request, (segments) => {
+      log?.add(check, segments);
+      return granted(check.permission, held, segments);
+    });
     if (denial !== null) return denial;
   }
   return null;

@@ -65,10 +65,19 @@ export interface DecisionRequest {
   readonly message?: object;
 }
 
+/** Takes down the resources a message names while they are checked, so that it is read once. */
+export interface ResourceLog {
+  /** @param segments `null` where the check names no resource */
+  add(check: CheckRule, segments: readonly string[] | null): void;
+}
+
 /** The two halves of a decision as the guard runs them: each returns `null` to allow. Pure and synchronous. */
 export interface Authorizer {
   /** Delegation and permission, before any message is decoded. */
   call(rule: MethodRule, principal: Principal): Denial | null;
-  /** The resources one message names. */
-  message(rule: MethodRule, principal: Principal, message: unknown): Denial | null;
+  /**
+   * The resources one message names.
+   * @param log told of each on the way; complete where the message is allowed
+   */
+  message(rule: MethodRule, principal: Principal, message: unknown, log?: ResourceLog | null): Denial | null;
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { ConfigurationError, type DecisionEvent, type GuardEvent, pinoAudit } from 'grpc-zero-trust';
+import { type AuditEvent, ConfigurationError, type DecisionEvent, type GuardEvent, pinoAudit } from 'grpc-zero-trust';
 import { pino } from 'pino';
 
 const GUARD: GuardEvent = { type: 'guard', time: 1_700_000_000_000, event: 'started', detail: { methods: 3 } };
@@ -57,6 +57,71 @@ describe('audit: the pino sink', () => {
       { level: 30, ...DECISION, outcome: 'allowed', reason: null, detail: null },
       { level: 40, ...DECISION, outcome: 'shadow' },
     ]);
+  });
+
+  it('writes, character by character, what pino itself writes', async () => {
+    const hostile = [
+      '',
+      'a"b',
+      'a\\b',
+      'a\n\u0001b',
+      '\u007f\u2028',
+      'é✓',
+
+      '😀',
+      'x'.repeat(1_000),
+      `${'y'.repeat(60)}"`,
+    ];
+    const events: AuditEvent[] = [GUARD, { ...GUARD, detail: { text: 'a"b', none: null, yes: true } }];
+    for (const text of hostile) {
+      for (const outcome of ['allowed', 'refused', 'shadow'] as const) {
+        events.push({ ...DECISION, outcome, decisionId: text, method: text, detail: text, subject: text });
+        events.push({
+          ...DECISION,
+          outcome,
+          peer: text,
+          fingerprint: null,
+          issuer: text,
+          actors: [text, 'b'],
+          tokenId: text,
+        });
+        const resources = [
+          { permission: text, resource: text },
+          { permission: 'p', resource: null },
+        ];
+        events.push({ ...DECISION, outcome, resources, reason: null, detail: null, status: null, tokenId: 'one' });
+        // The same token id, of another issuer, of another subject, through others.
+        events.push({ ...DECISION, outcome, tokenId: 'one', issuer: text, serialNumber: text });
+        events.push({ ...DECISION, outcome, tokenId: 'one', actors: [text], latencyMs: Number.NaN, messages: 7 });
+      }
+    }
+    const expected: string[] = [];
+    const logger = pino({ base: null, timestamp: false }, { write: (line) => void expected.push(line) });
+    const file = join(folder, 'audit.log');
+    const [own, reference] = [pinoAudit({ destination: file }), pinoAudit({ logger })];
+    for (const event of [...events, ...events]) {
+      void own.write(event);
+      void reference.write(event);
+    }
+    await own.close();
+    expect((await readFile(file, 'utf8')).split(/(?<=\n)/)).to.deep.equal(expected);
+  });
+
+  it('keeps half a character that pino would lose', async () => {
+    const file = join(folder, 'audit.log');
+    const sink = pinoAudit({ destination: file });
+    void sink.write({ ...DECISION, detail: 'a\ud800' });
+    await sink.close();
+    expect((await linesOf(file))[0]?.['detail']).to.equal('a\ud800');
+  });
+
+  it('writes lines that are longer than what it holds, in their order', async () => {
+    const file = join(folder, 'audit.log');
+    const sink = pinoAudit({ destination: file });
+    const details = ['a', 'é'.repeat(100_000), 'b', 'x'.repeat(30_000), 'y'.repeat(30_000), 'c'];
+    for (const detail of details) void sink.write({ ...DECISION, detail });
+    await sink.close();
+    expect((await linesOf(file)).map((line) => line['detail'])).to.deep.equal(details);
   });
 
   it('keeps hostile text within its line', async () => {
