@@ -2,6 +2,7 @@
 
 import * as grpc from '@grpc/grpc-js';
 import {
+  type AuditSink,
   type ClientGuard,
   createClientGuard,
   createRevocations,
@@ -48,6 +49,8 @@ type Overrides = Partial<Omit<ServerGuardOptions, 'identity' | 'tokens' | 'audit
   readonly issuer?: Partial<NonNullable<ServerGuardOptions['tokens']>['issuers'][number]>;
   readonly moreIssuers?: NonNullable<ServerGuardOptions['tokens']>['issuers'];
   readonly sessions?: boolean;
+  /** Gets every event too. */
+  readonly alsoAudit?: AuditSink;
   readonly serverOptions?: grpc.ServerOptions;
   /** Before the server is bound: more services, more ports. */
   readonly prepare?: (server: grpc.Server, guard: ServerGuard) => void | Promise<void>;
@@ -81,7 +84,16 @@ export interface Fixture {
 
 /** Starts a guarded server. Close it in `afterEach` or `after`. */
 export async function startFixture(overrides: Overrides = {}): Promise<Fixture> {
-  const { authority: given, issuer, moreIssuers = [], sessions, serverOptions, prepare, ...options } = overrides;
+  const {
+    authority: given,
+    issuer,
+    moreIssuers = [],
+    sessions,
+    alsoAudit,
+    serverOptions,
+    prepare,
+    ...options
+  } = overrides;
   const authority =
     given ??
     (await createTestAuthority({ trustDomain: 'acme.example', ...(options.clock && { clock: options.clock }) }));
@@ -96,7 +108,7 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
     unsafeAllowTestAuthority: true,
     ...options,
     identity: serverIdentity,
-    audit,
+    audit: alsoAudit === undefined ? audit : both(audit, alsoAudit),
     tokens: {
       issuers: [
         {
@@ -160,6 +172,16 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
       server.forceShutdown();
       await guard.close();
     },
+  };
+}
+
+function both(one: AuditSink, other: AuditSink): AuditSink {
+  return {
+    write(event) {
+      one.write(event);
+      return other.write(event);
+    },
+    close: async () => {},
   };
 }
 
