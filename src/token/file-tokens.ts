@@ -14,6 +14,11 @@ export class TokenSourceError extends Error {
   override readonly name = 'TokenSourceError';
 }
 
+/** Whether a value can be sent as a bearer token (RFC 6750, section 2.1): nothing else may stand in the metadata. */
+export function isBearerToken(value: unknown): value is string {
+  return typeof value === 'string' && TOKEN.test(value);
+}
+
 // Room for the white space that editors and shells leave behind.
 const MAX_FILE_BYTES = MAX_TOKEN_BYTES + 64;
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
@@ -69,7 +74,7 @@ class FileTokens implements TokenSource, Closeable {
       throw new TokenSourceError(`fileTokens(${this.#path}): ${why}`);
     }
     const token = Buffer.from(bytes).toString('latin1').trim();
-    if (token.length > MAX_TOKEN_BYTES || !TOKEN.test(token)) {
+    if (token.length > MAX_TOKEN_BYTES || !isBearerToken(token)) {
       throw new TokenSourceError(`fileTokens(${this.#path}): the file does not hold one token of at most 8 KiB`);
     }
     return token;

@@ -5,7 +5,7 @@
  */
 
 import type { Clock } from '../clock.js';
-import { TokenSourceError } from './file-tokens.js';
+import { isBearerToken, TokenSourceError } from './file-tokens.js';
 import type { TokenSource } from './types.js';
 import { readUnverified } from './unverified.js';
 
@@ -187,6 +187,9 @@ export class TokenLane {
       const token: unknown = await Promise.race([this.#source.getToken(request), late]);
       if (typeof token !== 'string' || token === '')
         throw new TokenSourceError('the token source answered with no token');
+      // grpc-js would put what it cannot send into its error, whole.
+      if (!isBearerToken(token))
+        throw new TokenSourceError('the token source answered with text that is no bearer token');
       return token;
     } finally {
       timer.abort();
@@ -235,7 +238,7 @@ class Backoff {
   }
 
   failed(cause: unknown): Error {
-    const error = cause instanceof Error ? cause : new TokenSourceError('the token source failed');
+    const error = cause instanceof TokenSourceError ? cause : new TokenSourceError(failureOf(cause));
     const { clock, random } = this.#settings;
     const longest = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failures);
     this.#failures = Math.min(this.#failures + 1, 16);
@@ -243,4 +246,14 @@ class Backoff {
     this.#retryAt = clock.now() + longest * (0.5 + 0.5 * random());
     return error;
   }
+}
+
+// Three parts of base64url: a JWT, or what is left of one.
+const TOKENS = /[\w-]{16,}\.[\w-]{16,}(?:\.[\w-]*)*/g;
+const LONGEST_MESSAGE = 300;
+
+/** What a source said when it failed. Its message ends up in the status of the call; tokens in it do not. */
+function failureOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return 'the token source failed';
+  return cause.message.replace(TOKENS, '[token]').slice(0, LONGEST_MESSAGE);
 }

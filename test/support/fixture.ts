@@ -2,6 +2,7 @@
 
 import * as grpc from '@grpc/grpc-js';
 import {
+  type AuditSink,
   type ClientGuard,
   createClientGuard,
   createRevocations,
@@ -53,6 +54,8 @@ type Overrides = Partial<Omit<ServerGuardOptions, 'identity' | 'tokens' | 'audit
   readonly sessions?: boolean;
   /** Takes the events in place of the recording sink, which then has none. */
   readonly sink?: ServerGuardOptions['audit'];
+  /** Gets every event too. */
+  readonly alsoAudit?: AuditSink;
   readonly serverOptions?: grpc.ServerOptions;
   /** Before the server is bound: more services, more ports. */
   readonly prepare?: (server: grpc.Server, guard: ServerGuard) => void | Promise<void>;
@@ -86,7 +89,17 @@ export interface Fixture {
 
 /** Starts a guarded server. Close it in `afterEach` or `after`. */
 export async function startFixture(overrides: Overrides = {}): Promise<Fixture> {
-  const { authority: given, issuer, moreIssuers = [], sessions, sink, serverOptions, prepare, ...options } = overrides;
+  const {
+    authority: given,
+    issuer,
+    moreIssuers = [],
+    sessions,
+    sink,
+    alsoAudit,
+    serverOptions,
+    prepare,
+    ...options
+  } = overrides;
   const authority =
     given ??
     (await createTestAuthority({ trustDomain: 'acme.example', ...(options.clock && { clock: options.clock }) }));
@@ -101,7 +114,7 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
     unsafeAllowTestAuthority: true,
     ...options,
     identity: options.identity ?? serverIdentity,
-    audit: sink ?? audit,
+    audit: sink ?? (alsoAudit === undefined ? audit : both(audit, alsoAudit)),
     tokens: {
       issuers: [
         {
@@ -165,6 +178,16 @@ export async function startFixture(overrides: Overrides = {}): Promise<Fixture> 
       server.forceShutdown();
       await guard.close();
     },
+  };
+}
+
+function both(one: AuditSink, other: AuditSink): AuditSink {
+  return {
+    write(event) {
+      one.write(event);
+      return other.write(event);
+    },
+    close: async () => {},
   };
 }
 
