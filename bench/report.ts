@@ -45,9 +45,9 @@ export function report({ contenders, measured, decision, memory, bare }: Results
 
 A unary echo of 100 bytes that needs one permission on one resource, 64 calls in flight over one connection, the server
 on one core and the load generator on another. Everything is on in "guarded": mutual TLS 1.3, a bound token, permission,
-one resource check, and an audit line through pino to a file. Servers run as processes of their own and are measured in
-turns, ${of(bare).length} rounds of ${1_000} calls each, after a warm-up; figures are medians of the ratios within a round,
-with the least and the greatest in brackets. Times belong to the machine (${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores,
+one resource check, and an audit line to a file. Servers run as processes of their own, are started afresh a dozen times,
+and are measured in turns after a warm-up, ${of(bare).length} rounds of 1,000 calls each (500 where each call is verified); figures are medians of the ratios within
+a round, with the least and the greatest in brackets. Times belong to the machine (${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores,
 ${platform()} ${arch()}, Node ${process.versions.node}, grpc-js ${grpcVersion() ?? 'unknown'}); the ratios are the result. How far the same server differs
 from itself, "once more", says which differences mean nothing.
 

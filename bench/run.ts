@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type DecisionCost, measureDecision } from './decision.js';
-import { createMaterial } from './material.js';
+import { createMaterial, type Material } from './material.js';
 import { measureMemory } from './memory.js';
 import { type Contender, LoadGenerator, MeasuredServer, type Slice } from './processes.js';
 import { report } from './report.js';
@@ -27,7 +27,10 @@ const CACHING: Contender = {
   bearer: true,
 };
 
+/** Of servers that verify each call, half as many: they take several times as long. */
 const CALLS_PER_SLICE = 1_000;
+const WARM_SLICES = 4;
+const FEWEST_ROUNDS = 2;
 
 const { values } = parseArgs({
   options: {
@@ -46,12 +49,12 @@ async function main(): Promise<void> {
     return;
   }
   const { quick } = values;
-  const seconds = Number(values.seconds ?? (quick ? 32 : 300));
+  const seconds = Number(values.seconds ?? (quick ? 36 : 420));
   const contenders = [BARE, AGAIN, CARRYING, GUARDED, BY_HAND, ...(quick ? [] : [UNAUDITED, CACHING])];
   note('the work of the guard in units of one verification');
-  const decision = await measureDecision(quick ? 15 : 60);
+  const decision = await measureDecision(quick ? 12 : 60);
   note('servers, in turns');
-  const measured = await compare(contenders, seconds * 1000);
+  const measured = await compare(contenders, seconds * 1000, quick ? 3 : 12);
   const cpu = (contender: Contender): number[] =>
     (measured.get(contender) ?? []).map((slice) => slice.cpuMicrosPerCall);
   const ratio = (one: Contender, to: Contender) => spread(ratios(cpu(one), cpu(to)));
@@ -77,23 +80,40 @@ async function main(): Promise<void> {
   console.log(values.json ? JSON.stringify(summary) : summary);
 }
 
-async function compare(contenders: readonly Contender[], forMs: number): Promise<Measured> {
+/**
+ * Every generation starts all servers afresh: one and the same program runs faster or slower from one start to the next,
+ * and what is compared shall not be the luck of a start.
+ */
+async function compare(contenders: readonly Contender[], forMs: number, generations: number): Promise<Measured> {
   const material = await createMaterial();
+  const slices = new Map<Contender, Slice[]>(contenders.map((contender) => [contender, []]));
+  for (let generation = 0; generation < generations; generation++) {
+    await measureGeneration(contenders, material, forMs / generations, slices);
+  }
+  return slices;
+}
+
+async function measureGeneration(
+  contenders: readonly Contender[],
+  material: Material,
+  forMs: number,
+  slices: ReadonlyMap<Contender, Slice[]>,
+): Promise<void> {
+  const started = performance.now();
   const folder = await mkdtemp(join(tmpdir(), 'bench-'));
   const load = new LoadGenerator();
   const servers = contenders.map((contender) => new MeasuredServer(contender));
-  const slices = new Map<Contender, Slice[]>(contenders.map((contender) => [contender, []]));
   try {
     await load.start(material);
     for (const [index, server] of servers.entries()) await server.start(material, join(folder, `audit-${index}.log`));
-    const started = performance.now();
-    // A quarter of the time to warm up; then every round in another order, so that no server always follows the same.
-    for (let round = 0; performance.now() - started < forMs || round < 3; round++) {
-      const warm = performance.now() - started > forMs / 4;
+    for (const server of servers) {
+      for (let i = 0; i < WARM_SLICES; i++) await server.measure(load, callsOf(server));
+    }
+    // Every round in another order, so that no server always follows the same.
+    for (let round = 0; round < FEWEST_ROUNDS || performance.now() - started < forMs; round++) {
       for (let i = 0; i < servers.length; i++) {
         const server = servers[(i + round) % servers.length] as MeasuredServer;
-        const slice = await server.measure(load, CALLS_PER_SLICE);
-        if (warm) slices.get(server.contender)?.push(slice);
+        slices.get(server.contender)?.push(await server.measure(load, callsOf(server)));
       }
     }
   } finally {
@@ -101,10 +121,10 @@ async function compare(contenders: readonly Contender[], forMs: number): Promise
     for (const server of servers) server.stop();
     await rm(folder, { recursive: true, force: true });
   }
-  // A round that was cut by the end of the warm-up is not one.
-  const rounds = Math.min(...[...slices.values()].map((each) => each.length));
-  for (const [contender, each] of slices) slices.set(contender, each.slice(-rounds));
-  return slices;
+}
+
+function callsOf({ contender }: MeasuredServer): number {
+  return contender.variant === 'hand-written' ? CALLS_PER_SLICE / 2 : CALLS_PER_SLICE;
 }
 
 function tell({ verifyMicros, decisionInVerifies, auditedInVerifies }: DecisionCost): void {

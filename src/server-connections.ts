@@ -65,7 +65,7 @@ export class ServerConnections {
       const { state } = connection;
       if (state === null || state.peer === null) continue;
       if (this.#revoked(state.peer, state.root)) this.close(connection, peerRevoked());
-      else for (const call of [...connection.calls]) call.reconsider();
+      else for (const call of connection.calls) call.reconsider();
     }
   }
 

@@ -18,6 +18,8 @@ export interface Caller {
   readonly token: VerifiedToken | null;
   readonly principal: Principal;
   readonly audit: AuditCaller;
+  /** A list of this caller alone. */
+  readonly alone: readonly Caller[];
   /** Rules whose callers, delegation and permission this caller passed: nothing in them depends on the call. */
   readonly passed: Set<MethodRule>;
 }
@@ -83,7 +85,9 @@ export function callerOf(state: PeerState, peer: PeerIdentity, token: VerifiedTo
   if (known !== null && known !== undefined) return known;
   const principal = createPrincipal(peer, token);
   const audit = auditOf(state, token, principal.subject);
-  const caller: Caller = { token, principal, passed: new Set(), audit };
+  const alone: Caller[] = [];
+  const caller: Caller = { token, principal, alone, passed: new Set(), audit };
+  alone.push(caller);
   if (token === null) state.anonymous = caller;
   else state.callers.set(token, caller);
   return caller;

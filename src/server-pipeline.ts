@@ -200,7 +200,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
       principal: caller.principal,
       rule,
       caller,
-      rights: [caller],
+      rights: caller.alone,
       bearer: caller,
       openedAt: now,
       shadowed,
@@ -210,6 +210,7 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     };
     // A handler that reads a stream runs before the first message, so what is used once is used up now.
     const settled = call.requestStream ? this.#settle(call, admission, NO_RESOURCES) : null;
+    if (settled === null) return this.#opened(call, admission);
     const open = (no: Denial | null) => (no === null ? this.#opened(call, admission) : denyTo(caller.audit, no));
     return settled instanceof Promise ? settled.then(open) : open(settled);
   }
@@ -248,9 +249,9 @@ export class ServerPipeline implements PortGate<PeerState, CallAdmission> {
     // What was asked is recorded from the first message, while it is checked, and from one that is refused.
     const log = first && rule.checks.length > 0 ? new AuditedResources(this.#hashKey) : null;
     let refused: Denial | null = null;
-    for (const caller of rights) {
-      const own = caller === rights[0] ? log : null;
-      refused ??= this.#parts.authorizer.message(rule, caller.principal, message, own);
+    for (let i = 0; i < rights.length && refused === null; i++) {
+      const { principal } = rights[i] as Caller;
+      refused = this.#parts.authorizer.message(rule, principal, message, i === 0 ? log : null);
     }
     if (refused === null) {
       if (log !== null) admission.resources = log.list();

@@ -44,7 +44,7 @@ function collect(rule: MethodRule, message: unknown, hashKey: Uint8Array): reado
 /** The resources of one message in the making. */
 export class AuditedResources implements ResourceLog {
   readonly #hashKey: Uint8Array;
-  readonly #found: AuditedResource[] = [];
+  #found: AuditedResource[] | null = null;
   #more = 0;
 
   constructor(hashKey: Uint8Array) {
@@ -53,17 +53,23 @@ export class AuditedResources implements ResourceLog {
 
   add(check: CheckRule, segments: readonly string[] | null): void {
     const { template } = check as CompiledCheck;
-    if (segments === null || template === null) this.#found.push({ permission: check.permission, resource: null });
-    else if (this.#found.length < MOST) {
-      this.#found.push({ permission: check.permission, resource: nameOf(template, segments, this.#hashKey) });
-    } else this.#more += 1;
+    if (this.#found !== null && this.#found.length >= MOST && segments !== null) {
+      this.#more += 1;
+      return;
+    }
+    const resource = segments === null || template === null ? null : nameOf(template, segments, this.#hashKey);
+    const entry = { permission: check.permission, resource };
+    // Most often it stays with one: a list that is made of it has no room to spare.
+    if (this.#found === null) this.#found = [entry];
+    else this.#found.push(entry);
   }
 
   /** What was added, and last how many more there were. */
   list(): readonly AuditedResource[] {
-    if (this.#more > 0) this.#found.push({ permission: '', resource: `and ${this.#more} more` });
+    const found = this.#found ?? [];
+    if (this.#more > 0) found.push({ permission: '', resource: `and ${this.#more} more` });
     this.#more = 0;
-    return this.#found;
+    return found;
   }
 }
 

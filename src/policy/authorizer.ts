@@ -8,7 +8,7 @@ import type { Principal } from '../call.js';
 import { type Denial, deny } from '../errors.js';
 import { callerAllowed } from './callers.js';
 import { coveredBy, type Held, rightsOf } from './grants.js';
-import { eachResource, type Template } from './template.js';
+import { eachResource, soleResource, type Template } from './template.js';
 import type { Authorizer, CheckRule, Decision, DecisionRequest, MethodRule, Policy, ResourceLog } from './types.js';
 
 /** A check with its template prepared. */
@@ -50,14 +50,31 @@ function message(
       log?.add(check, null);
       continue;
     }
-    const held = rightsOf(principal).of(check.permission);
-    const denial = eachResource(check.template, request, (segments) => {
-      log?.add(check, segments);
-      return granted(check.permission, held, segments);
-    });
+    const denial =
+      check.template.each === null
+        ? sole(check, check.template, principal, request, log)
+        : each(check, check.template, principal, request, log);
     if (denial !== null) return denial;
   }
   return null;
+}
+
+type Log = ResourceLog | null;
+
+/** Apart from {@link each}, so that by far most checks make no closure. */
+function sole(check: CheckRule, template: Template, principal: Principal, request: unknown, log: Log): Denial | null {
+  const segments = soleResource(template, request);
+  if ('reason' in segments) return segments;
+  log?.add(check, segments);
+  return granted(check.permission, rightsOf(principal).of(check.permission), segments);
+}
+
+function each(check: CheckRule, template: Template, principal: Principal, request: unknown, log: Log): Denial | null {
+  const held = rightsOf(principal).of(check.permission);
+  return eachResource(template, request, (segments) => {
+    log?.add(check, segments);
+    return granted(check.permission, held, segments);
+  });
 }
 
 function granted(permission: string, held: Held, segments: readonly string[]): Denial | null {

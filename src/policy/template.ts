@@ -142,7 +142,14 @@ function notAName(path: string, field: FieldModel): TemplateProblem {
   return { problem: `'{${path}}' is ${what}`, remedy: 'A resource is named by strings, integers and enums' };
 }
 
-/** What is done with each resource a message names: its segments are only valid during the call. */
+/** The segments of the one resource a message names. The template goes through no repeated field. */
+export function soleResource(template: Template, message: unknown): readonly string[] | Denial {
+  if (typeof message !== 'object' || message === null) return deny('RESOURCE_INVALID', 'the request is not a message');
+  const segments = fill(template, message, undefined);
+  return segments instanceof Unreadable ? denialOf(segments) : segments;
+}
+
+/** What is done with each resource a message names. */
 export type ResourceVisitor = (segments: readonly string[]) => Denial | null;
 
 /**
@@ -150,12 +157,12 @@ export type ResourceVisitor = (segments: readonly string[]) => Denial | null;
  * normalised; empty and malformed values deny.
  */
 export function eachResource(template: Template, message: unknown, visit: ResourceVisitor): Denial | null {
-  if (typeof message !== 'object' || message === null) return deny('RESOURCE_INVALID', 'the request is not a message');
   const { each } = template;
   if (each === null) {
-    const segments = fill(template, message, undefined);
-    return segments instanceof Unreadable ? denialOf(segments) : visit(segments);
+    const segments = soleResource(template, message);
+    return 'reason' in segments ? segments : visit(segments);
   }
+  if (typeof message !== 'object' || message === null) return deny('RESOURCE_INVALID', 'the request is not a message');
   let elements: unknown = message;
   for (const step of each.steps) {
     elements = memberOf(elements, step);
@@ -173,10 +180,11 @@ export function eachResource(template: Template, message: unknown, visit: Resour
 }
 
 function fill({ segments, placeholders }: Template, message: object, element: unknown): string[] | Unreadable {
-  const filled: string[] = [];
-  for (const part of segments) {
+  const filled = new Array<string>(segments.length);
+  for (let i = 0; i < segments.length; i++) {
+    const part = segments[i] as string | number;
     if (typeof part === 'string') {
-      filled.push(part);
+      filled[i] = part;
       continue;
     }
     const { inElement, steps, leaf } = placeholders[part] as Placeholder;
@@ -187,7 +195,7 @@ function fill({ segments, placeholders }: Template, message: object, element: un
     }
     const text = textOf(value, leaf);
     if (typeof text !== 'string') return text;
-    filled.push(text);
+    filled[i] = text;
   }
   return filled;
 }

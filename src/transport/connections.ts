@@ -14,6 +14,36 @@ export interface RunningCall {
   terminate(denial: Denial): void;
   /** Asks again whether it may go on, and ends it when not. */
   reconsider(): void;
+  /** Its place in the {@link RunningCalls} it is in, which alone changes it; -1 when it is in none. */
+  place: number;
+}
+
+/** The calls that run over a connection, in no order. Unlike in a `Set`, coming and going takes no memory. */
+export class RunningCalls implements Iterable<RunningCall> {
+  readonly #calls: RunningCall[] = [];
+
+  add(call: RunningCall): void {
+    if (call.place === -1) call.place = this.#calls.push(call) - 1;
+  }
+
+  delete(call: RunningCall): void {
+    const { place } = call;
+    if (this.#calls[place] !== call) return;
+    call.place = -1;
+    const last = this.#calls.pop();
+    if (last === undefined || last === call) return;
+    this.#calls[place] = last;
+    last.place = place;
+  }
+
+  get size(): number {
+    return this.#calls.length;
+  }
+
+  /** Those that run now: calls may come and go meanwhile. */
+  [Symbol.iterator](): IterableIterator<RunningCall> {
+    return [...this.#calls].values();
+  }
 }
 
 /** One live connection. `P` is what the guard remembers about it. */
@@ -21,7 +51,7 @@ export interface Connection<P> {
   readonly session: Http2Session | null;
   /** The certificates the peer presented, DER, leaf first. */
   readonly chain: readonly Uint8Array[];
-  readonly calls: Set<RunningCall>;
+  readonly calls: RunningCalls;
   /** What the guard settled about this connection; `null` before its first call. */
   state: P | null;
 }
@@ -43,7 +73,7 @@ export class Connections<P> {
 
   /** A record for one call alone, where grpc-js does not show the session. It cannot be closed, only its call ended. */
   single(leaf: Uint8Array | undefined): Connection<P> {
-    return { session: null, chain: leaf === undefined ? [] : [leaf], calls: new Set(), state: null };
+    return { session: null, chain: leaf === undefined ? [] : [leaf], calls: new RunningCalls(), state: null };
   }
 
   /** The call of a connection made by {@link single} has begun. */
@@ -69,7 +99,7 @@ export class Connections<P> {
     const connection: Connection<P> = {
       session,
       chain: socket === undefined ? [] : peerChain(socket),
-      calls: new Set(),
+      calls: new RunningCalls(),
       state: null,
     };
     this.#bySession.set(session, connection);
@@ -84,7 +114,7 @@ export class Connections<P> {
 
 /** Ends every running call of a connection with `denial`, then closes it: no further call can arrive over it. */
 export function closeConnection<P>(connection: Connection<P>, denial: Denial): void {
-  for (const call of [...connection.calls]) call.terminate(denial);
+  for (const call of connection.calls) call.terminate(denial);
   const { session } = connection;
   if (session === null || session.destroyed) return;
   if (!session.closed) session.close();

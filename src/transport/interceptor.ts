@@ -82,6 +82,7 @@ export class GuardedCall<P, A extends Admission> extends grpc.ServerIntercepting
   messages = 0;
   /** Set by the gate for the audit record. */
   decisionId = '';
+  place = -1;
 
   readonly #next: grpc.ServerInterceptingCallInterface;
   readonly #stream: ServerHttp2Stream | undefined;
